@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * One epoll for many descriptors. A Watch is embedded in whatever owns the descriptor; a WatchSet is the epoll.
+ *
+ * The set is level-triggered and a turn is bounded: watch_set_dispatch() serves at most `n_max` ready watches once each
+ * and returns; what is still ready is met again in the next turn, in rotation. The set's own descriptor becomes
+ * readable while any watch is ready, so that a whole set is ONE source of an outer loop: one sd-event source for each
+ * descriptor would be quadratic (an sd-event iteration reads the whole ready set and serves one source).
+ *
+ * A watch that was removed must stay in memory until watch_set_dispatch() has returned: the kernel's answer of this
+ * turn may still point at it. It will not be called again.
+ */
+#include <stddef.h>
+
+#include "base/clock.h"
+
+typedef struct Watch Watch;
+typedef struct WatchSet WatchSet;
+
+/* 0, or a negative errno when we are broken; passed up by watch_set_dispatch() as it is. */
+typedef int (*WatchReady)(Watch *watch, void *context, usec_t now);
+
+struct Watch {
+        int fd; /* borrowed */
+        WatchReady ready;
+};
+
+enum { WATCH_TURN_MAX = 64 };
+
+struct WatchSet {
+        int fd;
+};
+
+int watch_set_init(WatchSet *set);
+void watch_set_done(WatchSet *set);
+
+/* Starts to watch for readability. 0 or negative errno (-ENOSPC, -ENOMEM: the kernel's limits). */
+int watch_set_add(WatchSet *set, Watch *watch, int fd, WatchReady ready);
+void watch_set_remove(WatchSet *set, Watch *watch);
+
+/* Serves one turn without waiting. The number of watches served (WATCH_TURN_MAX: there may be more), or negative errno.
+ */
+int watch_set_dispatch(WatchSet *set, void *context, usec_t now);

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Believes: a socket that is not what we serve is a mistake in a unit file, and its owner wants to hear of it at once;
+ * so nothing starts with a listener missing.
+ */
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <systemd/sd-daemon.h>
+
+#include "daemon/activation.h"
+#include "wire/udp.h"
+
+static void cleanup_strv(char ***names)
+{
+        for (char **name = *names; name && *name; name++)
+                free(*name);
+        free((void *)*names);
+}
+
+void listener_sockets_done(ListenerSockets *sockets)
+{
+        for (size_t i = 0; i < sockets->n; i++)
+                sockets->items[i].fd = safe_close(sockets->items[i].fd);
+        free(sockets->items);
+        *sockets = (ListenerSockets){0};
+}
+
+/* What a descriptor is, in a word, if it is not an IPv4 UDP socket; else NULL. */
+static const char *other_kind(int fd)
+{
+        if (sd_is_socket(fd, AF_INET, SOCK_DGRAM, -1) > 0)
+                return NULL;
+        if (sd_is_socket(fd, AF_INET6, SOCK_DGRAM, -1) > 0)
+                return "an IPv6 UDP socket (a bare port in ListenDatagram= means IPv6: write 0.0.0.0:port)";
+        if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, -1) > 0)
+                return "a stream socket (ListenStream=)";
+        if (sd_is_socket(fd, AF_UNSPEC, SOCK_SEQPACKET, -1) > 0)
+                return "a sequential-packet socket (ListenSequentialPacket=)";
+        if (sd_is_socket(fd, AF_UNSPEC, 0, -1) > 0)
+                return "a socket of another family";
+        return "no socket";
+}
+
+static bool name_is_known(const Config *config, const char *name)
+{
+        Settings settings;
+
+        return strlen(name) <= LISTENER_NAME_MAX && config_for(config, name, &settings) != -ENOENT;
+}
+
+static unsigned check_inherited(int fd, const char *name, const Config *config, FILE *problems)
+{
+        const char *kind = other_kind(fd);
+        Settings settings;
+
+        if (kind) {
+                (void)fprintf(problems, "fd %d, named %s: expected an IPv4 UDP socket, got %s\n", fd, name, kind);
+                return 1;
+        }
+        if (!name_is_known(config, name)) {
+                (void)fprintf(problems,
+                              "fd %d, named %s: expected the name %s, or a section [Relay %s] in %s "
+                              "(a socket unit names its sockets by FileDescriptorName=)\n",
+                              fd, name, LISTENER_DEFAULT_NAME, name, config->path);
+                return 1;
+        }
+        if (config_for(config, name, &settings) < 0) {
+                (void)fprintf(problems, "fd %d, named %s: no upstream: write Upstream= under [Relay] in %s\n", fd, name,
+                              config->path);
+                return 1;
+        }
+        return 0;
+}
+
+static int take_inherited(ListenerSockets *sockets, const Config *config, FILE *problems, unsigned *n_problems)
+{
+        _cleanup_(cleanup_strv) char **names = NULL;
+        int n = sd_listen_fds_with_names(true, &names);
+
+        if (n < 0) {
+                (void)fprintf(problems, "the sockets that LISTEN_FDS= promises cannot be used: %s\n", strerror(-n));
+                (*n_problems)++;
+                return 0;
+        }
+        if (n == 0)
+                return 0;
+        sockets->items = calloc((size_t)n, sizeof(ListenerSocket));
+        if (!sockets->items)
+                return -ENOMEM;
+        for (int i = 0; i < n; i++) {
+                ListenerSocket *socket = &sockets->items[sockets->n++];
+
+                socket->fd = SD_LISTEN_FDS_START + i;
+                (void)snprintf(socket->name, sizeof(socket->name), "%s", names[i]);
+                *n_problems += check_inherited(socket->fd, names[i], config, problems);
+        }
+        return 0;
+}
+
+static int bind_listeners(ListenerSockets *sockets, const Options *options, FILE *problems)
+{
+        ListenerSocket *items = realloc(sockets->items, (sockets->n + options->n_listen) * sizeof(ListenerSocket));
+
+        if (!items)
+                return -ENOMEM;
+        sockets->items = items;
+        for (size_t i = 0; i < options->n_listen; i++) {
+                char text[ADDRESS_TEXT_MAX];
+                int fd = udp_listen(&options->listen[i]);
+
+                if (fd < 0) {
+                        (void)fprintf(problems, "--listen %s: %s\n", address_format(text, &options->listen[i]),
+                                      strerror(-fd));
+                        return fd;
+                }
+                items[sockets->n] = (ListenerSocket){.fd = fd};
+                (void)strcpy(items[sockets->n++].name, LISTENER_DEFAULT_NAME);
+        }
+        return 0;
+}
+
+int activation_collect(ListenerSockets *ret, const Config *config, const Options *options, FILE *problems,
+                       unsigned *ret_n_problems)
+{
+        _cleanup_(listener_sockets_done) ListenerSockets sockets = {0};
+        const char *listen_pid = getenv("LISTEN_PID");
+        char meant_for[32] = "";
+        int r;
+
+        *ret_n_problems = 0;
+        if (listen_pid)
+                (void)snprintf(meant_for, sizeof(meant_for), "%s", listen_pid);
+        r = take_inherited(&sockets, config, problems, ret_n_problems);
+        if (r < 0)
+                return r;
+        if (options->n_listen > 0 && *ret_n_problems == 0) {
+                r = bind_listeners(&sockets, options, problems);
+                if (r < 0)
+                        return r;
+        }
+        if (sockets.n == 0 && *ret_n_problems == 0) {
+                if (*meant_for)
+                        (void)fprintf(problems, "no listeners: LISTEN_PID=%s means another process than this one\n",
+                                      meant_for);
+                else
+                        (void)fprintf(problems, "no listeners: start udp46.socket, or give --listen A.B.C.D:port\n");
+                (*ret_n_problems)++;
+        }
+        *ret = sockets;
+        sockets = (ListenerSockets){0};
+        return 0;
+}

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Believes: sd_notify() may block for as long as PID 1 does, which is why only this thread calls it; and a watchdog
+ * that one loop feeds proves nothing about another, so it is fed only when the worker has answered the last ping.
+ * Refuses: to serve before it knows where to, within reason. Datagrams that arrive meanwhile wait in the kernel.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+
+#include "daemon/control.h"
+#include "daemon/drops.h"
+#include "daemon/limits.h"
+#include "daemon/sentences.h"
+#include "daemon/status.h"
+#include "daemon/upstreams.h"
+#include "daemon/worker.h"
+
+#define TICK_EVERY (3 * USEC_PER_SEC)
+#define SETTLE_MAX (2 * USEC_PER_SEC) /* how long the first answers of the resolver are awaited before serving */
+#define SERVICE_ACCURACY (100 * USEC_PER_MSEC)
+
+struct Control {
+        sd_event *event;
+        Log *log;
+        LogWriter *writer;
+        Config *config;
+        int config_must_exist;
+
+        unsigned n_names; /* of listeners; the i-th name is the i-th policy of the relay */
+        char names[RELAY_POLICIES_MAX][LISTENER_NAME_MAX + 1];
+        Upstreams *upstreams;
+        Worker *worker;
+        bool serving, stopping;
+
+        Status status;
+        Drops *drops;
+        usec_t watchdog; /* 0: the service manager wants none */
+        uint64_t ping, pong;
+};
+
+static const Relay *control_relay(const Control *control)
+{
+        return worker_relay(control->worker);
+}
+
+/* --- what the configuration means for the relay --- */
+
+/* The limit of all sessions together, as configured and as the host allows. */
+static uint64_t session_limit(Control *control)
+{
+        uint64_t by_files = limits_sessions_by_files(), wanted;
+        LogRecord record;
+        Settings whole;
+
+        config_whole(control->config, &whole);
+        wanted = whole.max_sessions > 0 ? whole.max_sessions : limits_default_sessions();
+        if (wanted <= by_files)
+                return wanted;
+        log_record_begin(&record, &sentences[SENTENCE_LIMIT_LOWERED]);
+        log_record_add(&record, "UDP46_REASON", "%s", "each session takes a file descriptor, see LimitNOFILE=");
+        log_record_add(&record, "UDP46_WANTED", "%" PRIu64, wanted);
+        log_record_add(&record, "UDP46_LIMIT", "%" PRIu64, by_files);
+        (void)log_writer_send(control->writer, &record);
+        return by_files;
+}
+
+static PolicySettings policy_settings(const Settings *s, uint64_t limit)
+{
+        return (PolicySettings){
+                        .timeouts = {[SESSION_UNREPLIED] = s->unreplied_timeout,
+                                     [SESSION_ASSURED] = s->session_timeout},
+                        .reply_refresh = s->reply_refresh,
+                        .max_sessions = s->max_sessions > 0 && s->max_sessions < limit ? s->max_sessions : limit,
+                        .max_datagram = s->max_datagram_size < DATAGRAM_ROOM ? (uint32_t)s->max_datagram_size
+                                                                             : DATAGRAM_ROOM,
+        };
+}
+
+/* --- serving and stopping --- */
+
+static void say_about_listener(Control *control, const Listener *listener, SentenceId sentence)
+{
+        char text[ADDRESS_TEXT_MAX];
+        LogRecord record;
+        unsigned i = 0;
+
+        while (control_relay(control)->policies[i] != listener->policy)
+                i++;
+        log_record_begin(&record, &sentences[sentence]);
+        log_record_add(&record, "UDP46_LISTENER", "%s", address_format(text, &listener->bound));
+        log_record_add(&record, "UDP46_LISTENER_NAME", "%s", control->names[i]);
+        (void)log_writer_send(control->writer, &record);
+}
+
+static void say(Control *control, SentenceId sentence, const char *reason)
+{
+        LogRecord record;
+
+        log_record_begin(&record, &sentences[sentence]);
+        if (reason)
+                log_record_add(&record, "UDP46_REASON", "%s", reason);
+        (void)log_writer_send(control->writer, &record);
+}
+
+static void control_show_status(Control *control)
+{
+        status_update(&control->status, control_relay(control), control->upstreams, control->n_names,
+                      clock_monotonic());
+}
+
+static int control_serve(Control *control)
+{
+        LogRecord record;
+        Settings whole;
+        int r;
+
+        if (control->serving)
+                return 0;
+        r = worker_start(control->worker);
+        if (r < 0)
+                return r;
+        control->serving = true;
+        for (uint16_t i = 0; i < control_relay(control)->n_listeners; i++)
+                say_about_listener(control, control_relay(control)->listeners[i], SENTENCE_LISTENER_STARTED);
+        config_whole(control->config, &whole);
+        log_record_begin(&record, &sentences[SENTENCE_STARTING]);
+        log_record_add(&record, "UDP46_VERSION", "%s", UDP46_VERSION);
+        log_record_add(&record, "UDP46_CONFIG", "%s", control->config->path);
+        log_record_add(&record, "UDP46_LIMIT", "%" PRIu64, counter_get(&control_relay(control)->quota.limit));
+        (void)log_writer_send(control->writer, &record);
+        control_show_status(control);
+        (void)sd_notify(0, "READY=1");
+        return 0;
+}
+
+static void control_stop(Control *control, const char *reason)
+{
+        const WorkerOrder order = {.kind = WORKER_STOP};
+
+        if (control->stopping)
+                return;
+        control->stopping = true;
+        say(control, SENTENCE_SHUTDOWN_REQUESTED, reason);
+        (void)sd_notify(0, "STOPPING=1");
+        if (!control->serving)
+                (void)sd_event_exit(control->event, 0);
+        else if (!worker_order(control->worker, &order))
+                (void)sd_event_exit(control->event, -EBUSY);
+}
+
+/* A worker that takes no orders has stopped working: the process ends, and the service manager starts a new one. */
+static void control_order(Control *control, const WorkerOrder *order)
+{
+        if (!worker_order(control->worker, order))
+                (void)sd_event_exit(control->event, -EBUSY);
+}
+
+/* --- callbacks --- */
+
+static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+        (void)source;
+        control_stop(userdata, info->ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
+        return 0;
+}
+
+static void upstream_changed(void *userdata, unsigned i, const Address *address)
+{
+        Control *control = userdata;
+        const WorkerOrder order = {.kind = WORKER_SET_UPSTREAM, .policy = (uint16_t)i, .address = *address};
+
+        control_order(control, &order);
+}
+
+static int on_tick(sd_event_source *source, uint64_t at, void *userdata)
+{
+        Control *control = userdata;
+
+        (void)at;
+        if (control->serving && !control->stopping) {
+                control_show_status(control);
+                drops_look(control->drops, clock_monotonic());
+        }
+        (void)sd_event_source_set_time_relative(source, TICK_EVERY);
+        (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+/* Once, when the resolver has answered, or when that takes too long. */
+static int on_settled(sd_event_source *source, uint64_t at, void *userdata)
+{
+        Control *control = userdata;
+        int r;
+
+        (void)source, (void)at;
+        r = control->stopping ? 0 : control_serve(control);
+        return r < 0 ? sd_event_exit(control->event, r) : 0;
+}
+
+static int on_watchdog(sd_event_source *source, uint64_t at, void *userdata)
+{
+        Control *control = userdata;
+
+        (void)at;
+        if (!control->serving)
+                (void)sd_notify(0, "WATCHDOG=1");
+        else if (control->pong == control->ping) {
+                const WorkerOrder order = {.kind = WORKER_PING, .ping = ++control->ping};
+
+                (void)sd_notify(0, "WATCHDOG=1");
+                control_order(control, &order);
+        }
+        (void)sd_event_source_set_time_relative(source, control->watchdog / 3);
+        (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+static int on_worker(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        Control *control = userdata;
+        WorkerAnswer answer;
+
+        (void)source, (void)fd, (void)events;
+        worker_quiet(control->worker);
+        while (worker_take(control->worker, &answer)) {
+                if (answer.stopped)
+                        return sd_event_exit(control->event, answer.error);
+                control->pong = answer.ping;
+        }
+        return 0;
+}
+
+/* --- reload --- */
+
+/* The new configuration, checked for every listener there is. NULL: there are problems, told on the stream. */
+static Config *reload_config(Control *control, FILE *problems)
+{
+        _cleanup_free_ Config *config = NULL;
+        unsigned n_problems;
+        Settings settings;
+        int r;
+
+        r = config_load(&config, control->config->path, control->config_must_exist, &control->config->flags, problems,
+                        &n_problems);
+        if (r < 0) {
+                (void)fprintf(problems, "%s\n", strerror(-r));
+                return NULL;
+        }
+        if (n_problems == 0)
+                n_problems = config_check_upstreams(config, problems);
+        for (unsigned i = 0; i < control->n_names && n_problems == 0; i++)
+                if (config_for(config, control->names[i], &settings) < 0) {
+                        (void)fprintf(problems, "%s: no section [Relay %s], yet there are listeners of that name\n",
+                                      config->path, control->names[i]);
+                        n_problems++;
+                }
+        return n_problems > 0 ? NULL : TAKE_PTR(config);
+}
+
+static void control_apply(Control *control)
+{
+        WorkerOrder order = {.kind = WORKER_SET_LIMIT, .limit = session_limit(control)};
+        uint64_t limit = order.limit;
+        Settings settings;
+
+        control_order(control, &order);
+        config_whole(control->config, &settings);
+        log_set_level(control->log, settings.log_level);
+        for (unsigned i = 0; i < control->n_names; i++) {
+                (void)config_for(control->config, control->names[i], &settings);
+                order = (WorkerOrder){.kind = WORKER_SET_POLICY, .policy = (uint16_t)i};
+                order.settings = policy_settings(&settings, limit);
+                control_order(control, &order);
+                upstreams_set(control->upstreams, i, &settings.upstream);
+        }
+}
+
+static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+        Control *control = userdata;
+        _cleanup_free_ char *text = NULL;
+        size_t size;
+        FILE *problems;
+        Config *config;
+
+        (void)source, (void)info;
+        if (control->stopping || !(problems = open_memstream(&text, &size)))
+                return 0;
+        (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_monotonic());
+        config = reload_config(control, problems);
+        (void)fclose(problems);
+        if (config) {
+                free(control->config);
+                control->config = config;
+                control->status.trouble[0] = '\0';
+                control_apply(control);
+                say(control, SENTENCE_RELOADED, NULL);
+        } else {
+                char *rest = text;
+
+                for (const char *line; (line = strsep(&rest, "\n")) && *line;)
+                        say(control, SENTENCE_RELOAD_FAILED, line);
+                (void)snprintf(control->status.trouble, sizeof(control->status.trouble), "%s", text);
+        }
+        control_show_status(control);
+        if (control->serving)
+                (void)sd_notify(0, "READY=1");
+        return 0;
+}
+
+/* --- birth and death --- */
+
+static int control_add_sources(Control *control)
+{
+        sd_event *event = control->event;
+        uint64_t watchdog;
+        int r;
+
+        if ((r = sd_event_add_signal(event, NULL, SIGTERM, on_stop_signal, control)) < 0 ||
+            (r = sd_event_add_signal(event, NULL, SIGINT, on_stop_signal, control)) < 0 ||
+            (r = sd_event_add_signal(event, NULL, SIGHUP, on_reload_signal, control)) < 0 ||
+            (r = sd_event_add_io(event, NULL, worker_get_fd(control->worker), EPOLLIN, on_worker, control)) < 0 ||
+            (r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, TICK_EVERY, SERVICE_ACCURACY, on_tick,
+                                            control)) < 0)
+                return r;
+        if (sd_watchdog_enabled(true, &watchdog) > 0) {
+                control->watchdog = watchdog;
+                r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, 0, SERVICE_ACCURACY, on_watchdog, control);
+        }
+        return r;
+}
+
+/* The policy of a listener's name, made when it is met first. */
+static int control_policy(Control *control, Relay *relay, const char *name, Policy **ret)
+{
+        PolicySettings for_relay;
+        Settings settings;
+
+        for (unsigned i = 0; i < control->n_names; i++)
+                if (strcmp(control->names[i], name) == 0) {
+                        *ret = relay->policies[i];
+                        return 0;
+                }
+        if (control->n_names == RELAY_POLICIES_MAX)
+                return -ENOSPC;
+        (void)config_for(control->config, name, &settings);
+        (void)strcpy(control->names[control->n_names++], name);
+        for_relay = policy_settings(&settings, counter_get(&relay->quota.limit));
+        return relay_add_policy(relay, &upstream_direct, &for_relay, ret);
+}
+
+static int control_build_relay(Control *control, ListenerSockets *sockets)
+{
+        _cleanup_(cleanup_relay_free) Relay *relay = NULL;
+        RelayObserver observer = worker_observer(control->worker);
+        int r;
+
+        r = relay_new(&relay, session_limit(control), &observer);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < sockets->n; i++) {
+                Policy *policy;
+
+                r = control_policy(control, relay, sockets->items[i].name, &policy);
+                if (r < 0)
+                        return r;
+                r = relay_add_listener(relay, &listener_udp, sockets->items[i].fd, policy, NULL);
+                if (r < 0)
+                        return r;
+                sockets->items[i].fd = -EBADF;
+        }
+        worker_host(control->worker, TAKE_PTR(relay));
+        return 0;
+}
+
+/* Directs the upstreams; the relay starts when all are known, or when that takes too long. */
+static int control_start_upstreams(Control *control)
+{
+        Settings settings;
+        int r;
+
+        r = upstreams_new(&control->upstreams, control->event, control->writer, control->n_names, upstream_changed,
+                          control);
+        if (r < 0)
+                return r;
+        for (unsigned i = 0; i < control->n_names; i++) {
+                (void)config_for(control->config, control->names[i], &settings);
+                upstreams_set(control->upstreams, i, &settings.upstream);
+        }
+        return 0;
+}
+
+int control_new(Control **ret, Log *log, Config *config, int config_must_exist, ListenerSockets *sockets)
+{
+        _cleanup_(cleanup_control_free) Control *control = calloc(1, sizeof(Control));
+        int r;
+
+        if (!control)
+                return -ENOMEM;
+        control->log = log;
+        control->writer = log_writer(log, CONTROL_LOG_CONTROL);
+        control->config = config;
+        control->config_must_exist = config_must_exist;
+        if ((r = sd_event_default(&control->event)) < 0 ||
+            (r = worker_new(&control->worker, log_writer(log, CONTROL_LOG_WORKER))) < 0 ||
+            (r = control_build_relay(control, sockets)) < 0 ||
+            (r = drops_new(&control->drops, control_relay(control), control->writer)) < 0 ||
+            (r = control_start_upstreams(control)) < 0 || (r = control_add_sources(control)) < 0) {
+                control->config = NULL; /* stays the caller's */
+                return r;
+        }
+        *ret = TAKE_PTR(control);
+        return 0;
+}
+
+int control_run(Control *control)
+{
+        int r;
+
+        r = sd_event_add_time_relative(control->event, NULL, CLOCK_MONOTONIC, SETTLE_MAX, SERVICE_ACCURACY, on_settled,
+                                       control);
+        if (r < 0)
+                return r;
+        /* Until it serves, every turn may have brought the last answer. */
+        while (!control->serving && sd_event_get_state(control->event) != SD_EVENT_FINISHED) {
+                if (upstreams_settled(control->upstreams) && (r = control_serve(control)) < 0)
+                        return r;
+                if (!control->serving && (r = sd_event_run(control->event, UINT64_MAX)) < 0)
+                        return r;
+        }
+        if (sd_event_get_state(control->event) != SD_EVENT_FINISHED)
+                r = sd_event_loop(control->event);
+        else
+                (void)sd_event_get_exit_code(control->event, &r);
+        return r;
+}
+
+Control *control_free(Control *control)
+{
+        if (!control)
+                return NULL;
+        if (control->serving) {
+                const WorkerOrder order = {.kind = WORKER_STOP};
+
+                (void)worker_order(control->worker, &order); /* a second order to stop does no harm */
+                for (uint16_t i = 0; i < control_relay(control)->n_listeners; i++)
+                        say_about_listener(control, control_relay(control)->listeners[i], SENTENCE_LISTENER_STOPPED);
+        }
+        (void)worker_free(control->worker);
+        (void)upstreams_free(control->upstreams);
+        (void)drops_free(control->drops);
+        (void)sd_event_unref(control->event);
+        if (control->serving && control->stopping)
+                say(control, SENTENCE_SHUTDOWN_COMPLETE, NULL);
+        free(control->config);
+        free(control);
+        return NULL;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * How many sessions this host can carry. Each takes a local port, which the whole host shares, and a file descriptor.
+ */
+#include <stdint.h>
+
+enum { LIMITS_FILES_RESERVED = 64 }; /* descriptors for everything that is no session */
+
+/*
+ * Half of net.ipv4.ip_local_port_range, which rules IPv6 too: the other half stays with the host, whose DNS queries
+ * need ports as well. 14116 with the kernel's default of 32768–60999.
+ */
+uint64_t limits_default_sessions(void);
+
+/* Raises the soft limit of open files to the hard one, and says how many sessions that leaves room for. */
+uint64_t limits_sessions_by_files(void);

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From the command line to a running relay, and the exit status: 0 clean, 1 a failure while running (binding included),
+ * 2 usage or configuration. Mistakes are all told, one line each, and nothing starts half-configured.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "daemon/activation.h"
+#include "daemon/config.h"
+#include "daemon/control.h"
+#include "daemon/options.h"
+#include "daemon/sentences.h"
+
+enum { EXIT_CLEAN = 0, EXIT_RUNNING = 1, EXIT_CONFIGURATION = 2 };
+
+static void say(LogTarget target, SentenceId sentence, const char *reason)
+{
+        LogRecord record;
+
+        log_record_begin(&record, &sentences[sentence]);
+        if (reason)
+                log_record_add(&record, "UDP46_REASON", "%s", reason);
+        log_say_now(target, &record);
+}
+
+/* A person at a terminal reads `configuration error: …`, the journal gets the sentence with its fields. */
+static int refuse(char *problems, LogTarget target)
+{
+        (void)sd_notifyf(0, "STATUS=configuration error: %.*s", (int)strcspn(problems, "\n"), problems);
+        for (char *line; (line = strsep(&problems, "\n")) && *line;) {
+                if (target == LOG_TARGET_JOURNAL) {
+                        say(target, SENTENCE_CONFIGURATION_ERROR, line);
+                        continue;
+                }
+                for (char *p = line; *p; p++)
+                        if ((unsigned char)*p < ' ' || *p == 0x7f)
+                                *p = '?';
+                (void)fprintf(stderr, "configuration error: %s\n", line);
+        }
+        return EXIT_CONFIGURATION;
+}
+
+static int fail(LogTarget target, const char *reason)
+{
+        say(target, SENTENCE_FAILED, reason);
+        return EXIT_RUNNING;
+}
+
+/* Threads inherit the mask: the signals are for the control loop alone. */
+static void block_signals(void)
+{
+        sigset_t set;
+
+        (void)sigemptyset(&set);
+        (void)sigaddset(&set, SIGTERM);
+        (void)sigaddset(&set, SIGINT);
+        (void)sigaddset(&set, SIGHUP);
+        (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+        (void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* Takes *config. */
+static int relay(const Options *options, Config **config, ListenerSockets *sockets, LogTarget target)
+{
+        _cleanup_(cleanup_log_free) Log *log = NULL;
+        _cleanup_(cleanup_control_free) Control *control = NULL;
+        Settings whole;
+        int r;
+
+        block_signals();
+        config_whole(*config, &whole);
+        r = log_new(&log, target, whole.log_level, N_CONTROL_LOG_WRITERS, &sentences[SENTENCE_RECORDS_LOST]);
+        if (r < 0)
+                return fail(target, strerror(-r));
+        if (options->metrics_enabled)
+                say(target, SENTENCE_METRICS_MISSING,
+                    "--metrics.enabled is accepted, this version does not serve them");
+        r = control_new(&control, log, *config, options->config_path != NULL, sockets);
+        if (r < 0)
+                return fail(target, strerror(-r));
+        *config = NULL;
+        r = control_run(control);
+        return r < 0 ? fail(target, strerror(-r)) : EXIT_CLEAN;
+}
+
+static int run(int argc, char **argv, FILE *problems, char **text)
+{
+        _cleanup_(listener_sockets_done) ListenerSockets sockets = {0};
+        _cleanup_free_ Config *config = NULL;
+        const LogTarget target = log_target_find();
+        Options options;
+        unsigned n;
+        int r;
+
+        n = options_parse(&options, argc, argv, problems);
+        if (n == 0 && options.help) {
+                options_help(stdout);
+                return EXIT_CLEAN;
+        }
+        if (n == 0 && options.version) {
+                (void)printf("udp46 version=%s commit=%s date=%s\n", UDP46_VERSION, UDP46_COMMIT, UDP46_DATE);
+                return EXIT_CLEAN;
+        }
+        if (n > 0) {
+                (void)fflush(problems);
+                return refuse(*text, target);
+        }
+        r = config_load(&config, options.config_path ? options.config_path : CONFIG_DEFAULT_PATH,
+                        options.config_path != NULL, &options.settings, problems, &n);
+        if (r < 0)
+                return fail(target, strerror(-r));
+        if (n == 0)
+                n = config_check_upstreams(config, problems);
+        if (n == 0 && options.check_config) {
+                config_print(config, stdout);
+                return EXIT_CLEAN;
+        }
+        if (n == 0) {
+                r = activation_collect(&sockets, config, &options, problems, &n);
+                (void)fflush(problems);
+                if (r < 0)
+                        return fail(target, *text && **text ? strtok(*text, "\n") : strerror(-r));
+        }
+        if (n > 0) {
+                (void)fflush(problems);
+                return refuse(*text, target);
+        }
+        return relay(&options, &config, &sockets, target);
+}
+
+int main(int argc, char **argv)
+{
+        char *text = NULL;
+        size_t size;
+        FILE *problems = open_memstream(&text, &size);
+        int r;
+
+        if (!problems)
+                return fail(log_target_find(), strerror(errno));
+        r = run(argc, argv, problems, &text);
+        (void)fclose(problems);
+        free(text);
+        return r;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * Every sentence udp46 says, with its priority and MESSAGE_ID. Each one is explained in units/udp46.catalog, which
+ * `journalctl -x` shows; tests/words holds the two together. An ID never changes its meaning.
+ */
+#include "base/log.h"
+
+/* symbol, priority, MESSAGE_ID, sentence */
+#define SENTENCES(X)                                                                                                \
+        X(STARTING, LOG_INFO, "2a4e58c32a2d46b3a49a04c6a3f7cf66", "starting udp46")                                 \
+        X(CONFIGURATION_ERROR, LOG_ERR, "025a468a8eb7456f91f231c0dc6937bf", "configuration error")                  \
+        X(FAILED, LOG_ERR, "de800fd4f9b245c68bb26c7b666fbc7d", "udp46 failed")                                      \
+        X(LISTENER_STARTED, LOG_INFO, "7bfbb5053ccc4de1a7d3bd0fe411a63b", "listener started")                       \
+        X(LISTENER_STOPPED, LOG_INFO, "e921246f6edc4b9384c948fc0171c6ff", "listener stopped")                       \
+        X(LIMIT_LOWERED, LOG_WARNING, "382ad832543d4ebcbd0b4c4b2406ab6d", "session limit lowered")                  \
+        X(METRICS_MISSING, LOG_WARNING, "086c6509b5864afeafb38a70cf5158b8", "metrics are not served")               \
+        X(UPSTREAM_RESOLVED, LOG_INFO, "2734a967013546548307c8b48f38e2c7", "upstream resolved")                     \
+        X(UPSTREAM_UNRESOLVED, LOG_WARNING, "8b3bb014691b430f96ffc14955a4c9bc", "upstream not resolved")            \
+        X(SESSION_CREATED, LOG_INFO, "6ba8315bc48c4dc1a9cd2019b72c2eaa", "session created")                         \
+        X(SESSION_CLOSED, LOG_INFO, "e4910fe90faf4ff0a026d58a65812339", "session closed")                           \
+        X(SESSION_EVENTS_LEFT_OUT, LOG_INFO, "0f2440ad571746069b473b2c6ea6f92b", "session events left out")         \
+        X(DROPS_BEGAN, LOG_WARNING, "7458ad674653461f921b90343c4d0386", "datagrams are dropped")                    \
+        X(DROPS_ENDED, LOG_INFO, "e726af7a984f402c84be612668f3933f", "datagrams are no longer dropped")             \
+        X(ICMP_BEGAN, LOG_WARNING, "bd06e2f794554addb76efd32fa548bb9", "upstream reports errors")                   \
+        X(ICMP_ENDED, LOG_INFO, "a8bd9073457a4a89b850218f8bf009c9", "upstream reports no more errors")              \
+        X(RELOADED, LOG_INFO, "bc1362dbc6714af8b155b7f0ecf427e0", "configuration reloaded")                         \
+        X(RELOAD_FAILED, LOG_ERR, "eda43ed0f9eb4b3eb2019b755be982e6", "reload failed, the old configuration stays") \
+        X(SHUTDOWN_REQUESTED, LOG_INFO, "d6b6fec79bf944d2a1aa0fe600e9509c", "shutdown requested")                   \
+        X(SHUTDOWN_COMPLETE, LOG_INFO, "05e1fbb44e304c51b9d223ae8c3e1d9e", "shutdown complete")                     \
+        X(RECORDS_LOST, LOG_WARNING, "2f84e24a72a74afa9a9f17451f215cad", "log records lost")
+
+typedef enum SentenceId {
+#define X(symbol, priority, id, text) SENTENCE_##symbol,
+        SENTENCES(X)
+#undef X
+                        N_SENTENCES
+} SentenceId;
+
+extern const LogSentence sentences[N_SENTENCES];

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Believes: a number that is out of any sensible range is a typing mistake. Refuses: time-outs above 30 days, because
+ * sessions that never end are sessions that leak.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <syslog.h>
+
+#include "base/cleanup.h"
+#include "daemon/settings.h"
+
+#define UNREPLIED_TIMEOUT (30 * USEC_PER_SEC) /* conntrack's nf_conntrack_udp_timeout */
+#define REPLY_REFRESH_TIMEOUTS 4
+
+enum { MAX_SESSIONS_LIMIT = 1000000 };
+
+static int parse_upstream(const char *text, void *ret, const char **ret_why)
+{
+        return endpoint_parse(text, ret, ret_why);
+}
+
+static void format_upstream(char buffer[static SETTING_TEXT_MAX], const void *value)
+{
+        (void)endpoint_format(buffer, value);
+}
+
+static int parse_span(const char *text, void *ret, const char **ret_why)
+{
+        usec_t span;
+
+        *ret_why = "expected a time span like 180s, 3min or 500ms";
+        if (usec_parse(text, &span) < 0)
+                return -EINVAL;
+        *ret_why = "must be from 1ms to 30d";
+        if (span < USEC_PER_MSEC || span > 30 * USEC_PER_DAY)
+                return -EINVAL;
+        memcpy(ret, &span, sizeof(span));
+        return 0;
+}
+
+static void format_span(char buffer[static SETTING_TEXT_MAX], const void *value)
+{
+        usec_t span;
+
+        memcpy(&span, value, sizeof(span));
+        (void)usec_format(buffer, span);
+}
+
+static int parse_number(const char *text, uint64_t max, uint64_t *ret)
+{
+        size_t length = strlen(text);
+
+        if (length == 0 || length > 18 || strspn(text, "0123456789") != length)
+                return -EINVAL;
+        *ret = strtoull(text, NULL, 10);
+        return *ret > max ? -EINVAL : 0;
+}
+
+static int parse_sessions(const char *text, void *ret, const char **ret_why)
+{
+        *ret_why = "must be a number from 0 (the default) to 1000000";
+        return parse_number(text, MAX_SESSIONS_LIMIT, ret);
+}
+
+static int parse_size(const char *text, void *ret, const char **ret_why)
+{
+        *ret_why = "must be a number of bytes from 1 to 2147483647";
+        if (parse_number(text, INT32_MAX, ret) < 0 || *(uint64_t *)ret == 0)
+                return -EINVAL;
+        return 0;
+}
+
+static void format_number(char buffer[static SETTING_TEXT_MAX], const void *value)
+{
+        (void)snprintf(buffer, SETTING_TEXT_MAX, "%" PRIu64, *(const uint64_t *)value);
+}
+
+static const struct {
+        const char *name;
+        int level;
+} log_levels[] = {{"debug", LOG_DEBUG}, {"info", LOG_INFO}, {"warn", LOG_WARNING}, {"error", LOG_ERR}};
+
+static int parse_level(const char *text, void *ret, const char **ret_why)
+{
+        *ret_why = "must be debug, info, warn or error";
+        for (size_t i = 0; i < ELEMENTSOF(log_levels); i++)
+                if (strcasecmp(log_levels[i].name, text) == 0) {
+                        *(int *)ret = log_levels[i].level;
+                        return 0;
+                }
+        return -EINVAL;
+}
+
+static void format_level(char buffer[static SETTING_TEXT_MAX], const void *value)
+{
+        for (size_t i = 0; i < ELEMENTSOF(log_levels); i++)
+                if (log_levels[i].level == *(const int *)value)
+                        (void)strcpy(buffer, log_levels[i].name);
+}
+
+#define VALUE(member) offsetof(Settings, member), sizeof(((Settings *)NULL)->member)
+
+const SettingSpec setting_specs[N_SETTINGS] = {
+                [SETTING_UPSTREAM] = {"Upstream", "upstream", "host:port", "none, must be given",
+                                      "the IPv6 service: [address]:port or name:port", parse_upstream, format_upstream,
+                                      VALUE(upstream), 0},
+                [SETTING_SESSION_TIMEOUT] = {"SessionTimeoutSec", "session-timeout", "span", "180s",
+                                             "an answered session ends after this long without a datagram", parse_span,
+                                             format_span, VALUE(session_timeout), 0},
+                [SETTING_UNREPLIED_TIMEOUT] =
+                                {"UnrepliedTimeoutSec", "unreplied-timeout", "span", "30s",
+                                 "the same for one the upstream never answered; at most the session time-out",
+                                 parse_span, format_span, VALUE(unreplied_timeout), 0},
+                [SETTING_REPLY_REFRESH] = {"ReplyRefreshSec", "reply-refresh", "span", "4 x the session time-out",
+                                           "replies keep a session only this long after its client's last datagram",
+                                           parse_span, format_span, VALUE(reply_refresh), 0},
+                [SETTING_MAX_SESSIONS] = {"MaxSessions", "max-sessions", "number", "0: half of the host's local ports",
+                                          "sessions at most", parse_sessions, format_number, VALUE(max_sessions), 0},
+                [SETTING_MAX_DATAGRAM_SIZE] = {"MaxDatagramSize", "read-buffer-size", "bytes", "65536",
+                                               "the largest datagram relayed; a larger one is dropped, never cut",
+                                               parse_size, format_number, VALUE(max_datagram_size), 0},
+                [SETTING_WRITE_TIMEOUT] = {"WriteTimeoutSec", "write-timeout", "span", "5s",
+                                           "accepted for compatibility: nothing waits for a full send buffer",
+                                           parse_span, format_span, VALUE(write_timeout), 0},
+                [SETTING_LOG_LEVEL] = {"LogLevel", "log-level", "level", "info", "debug, info, warn or error",
+                                       parse_level, format_level, VALUE(log_level), 1},
+};
+
+static void *setting_value(Settings *s, SettingKey key)
+{
+        return (char *)s + setting_specs[key].offset;
+}
+
+int settings_parse(Settings *s, SettingKey key, const char *text, const char **ret_why)
+{
+        int r = setting_specs[key].parse(text, setting_value(s, key), ret_why);
+
+        if (r >= 0)
+                s->given |= UINT32_C(1) << key;
+        return r;
+}
+
+void settings_overlay(Settings *under, const Settings *over)
+{
+        for (SettingKey key = 0; key < N_SETTINGS; key++)
+                if (settings_given(over, key))
+                        memcpy(setting_value(under, key), (const char *)over + setting_specs[key].offset,
+                               setting_specs[key].size);
+        under->given |= over->given;
+}
+
+void settings_complete(Settings *s)
+{
+        Settings defaults = {
+                        .session_timeout = 180 * USEC_PER_SEC,
+                        .unreplied_timeout = UNREPLIED_TIMEOUT,
+                        .write_timeout = 5 * USEC_PER_SEC,
+                        .max_datagram_size = 65536,
+                        .log_level = LOG_INFO,
+                        .given = UINT32_MAX,
+        };
+        uint32_t given = s->given;
+
+        settings_overlay(&defaults, s);
+        if (!settings_given(s, SETTING_REPLY_REFRESH))
+                defaults.reply_refresh = REPLY_REFRESH_TIMEOUTS * defaults.session_timeout;
+        if (defaults.unreplied_timeout > defaults.session_timeout)
+                defaults.unreplied_timeout = defaults.session_timeout;
+        *s = defaults;
+        s->given = given;
+}
+
+void settings_print(const Settings *s, FILE *to, int whole_relay)
+{
+        for (SettingKey key = 0; key < N_SETTINGS; key++) {
+                char value[SETTING_TEXT_MAX];
+
+                if (setting_specs[key].whole_relay_only && !whole_relay)
+                        continue;
+                if (key == SETTING_UPSTREAM && s->upstream.port == 0)
+                        continue;
+                setting_specs[key].format(value, (const char *)s + setting_specs[key].offset);
+                (void)fprintf(to, "%s=%s\n", setting_specs[key].key, value);
+        }
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * What can be set, once: one table from which the file's keys, the command line's flags, --help, --check-config and the
+ * tests of the manual all come. A Settings holds the values of one layer (the flags, [Relay], [Relay NAME]) and which
+ * of them were given; layers are laid over each other.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "wire/address.h"
+
+typedef enum SettingKey {
+        SETTING_UPSTREAM,
+        SETTING_SESSION_TIMEOUT,
+        SETTING_UNREPLIED_TIMEOUT,
+        SETTING_REPLY_REFRESH,
+        SETTING_MAX_SESSIONS,
+        SETTING_MAX_DATAGRAM_SIZE,
+        SETTING_WRITE_TIMEOUT,
+        SETTING_LOG_LEVEL,
+        N_SETTINGS
+} SettingKey;
+
+typedef struct Settings {
+        uint32_t given; /* a bit for each SettingKey */
+        Endpoint upstream;
+        usec_t session_timeout, unreplied_timeout, reply_refresh, write_timeout;
+        uint64_t max_sessions; /* 0: the host's default */
+        uint64_t max_datagram_size;
+        int log_level; /* LOG_DEBUG … LOG_ERR */
+} Settings;
+
+enum { SETTING_TEXT_MAX = ENDPOINT_TEXT_MAX };
+
+typedef struct SettingSpec {
+        const char *key;      /* in the file */
+        const char *flag;     /* on the command line, without the dashes */
+        const char *argument; /* what --help calls the value */
+        const char *fallback; /* the default as --help shows it */
+        const char *help;
+        /* 0, or -EINVAL and a static phrase that follows the text and a colon. */
+        int (*parse)(const char *text, void *ret, const char **ret_why);
+        void (*format)(char buffer[static SETTING_TEXT_MAX], const void *value);
+        size_t offset, size;  /* of the value in Settings */
+        int whole_relay_only; /* no meaning in [Relay NAME] */
+} SettingSpec;
+
+extern const SettingSpec setting_specs[N_SETTINGS];
+
+static inline int settings_given(const Settings *s, SettingKey key)
+{
+        return (s->given >> key) & 1;
+}
+
+int settings_parse(Settings *s, SettingKey key, const char *text, const char **ret_why);
+
+/* Lays what `over` was given over `under`. */
+void settings_overlay(Settings *under, const Settings *over);
+
+/* Gives every setting that was not given, but the upstream, its default; 0 max_sessions stays 0. */
+void settings_complete(Settings *s);
+
+/* The keys and values as a section of the file would say them. */
+void settings_print(const Settings *s, FILE *to, int whole_relay);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * The line that `systemctl status` shows: sessions, rates, upstream, drops. Told to the service manager only when it
+ * changes; the caller asks every few seconds.
+ */
+#include "daemon/upstreams.h"
+#include "relay/relay.h"
+
+typedef struct Status {
+        char said[512];
+        char trouble[256]; /* of the last reload; "" if there is none */
+        uint64_t forwarded[N_DIRECTIONS];
+        usec_t counted;
+} Status;
+
+/* relay NULL: nothing is relayed yet. */
+void status_update(Status *status, const Relay *relay, const Upstreams *upstreams, unsigned n_upstreams, usec_t now);

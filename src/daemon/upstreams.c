@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Believes: a name that does not resolve now may do so in a second (the network comes up) or in an hour (the zone is
+ * being mended); pauses double from 1 s to 60 s. Refuses: to forget a good address because of a bad answer.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "daemon/sentences.h"
+#include "daemon/upstreams.h"
+
+#define RETRY_FIRST USEC_PER_SEC
+#define RETRY_MAX USEC_PER_MINUTE
+
+typedef struct UpstreamEntry {
+        Upstreams *upstreams;
+        unsigned index;
+        UpstreamState state;
+        uint64_t serial; /* of the last question */
+        bool answered;
+        usec_t pause;
+        sd_event_source *retry;
+} UpstreamEntry;
+
+struct Upstreams {
+        sd_event *event;
+        LogWriter *log;
+        Resolver *resolver;
+        sd_event_source *answers;
+        UpstreamsChanged changed;
+        void *userdata;
+        unsigned n;
+        UpstreamEntry entries[];
+};
+
+static void say(UpstreamEntry *entry, SentenceId sentence)
+{
+        char name[ENDPOINT_TEXT_MAX], address[ADDRESS_TEXT_MAX];
+        LogRecord record;
+
+        log_record_begin(&record, &sentences[sentence]);
+        log_record_add(&record, "UDP46_UPSTREAM_NAME", "%s", endpoint_format(name, &entry->state.endpoint));
+        log_record_add(&record, "UDP46_UPSTREAM", "%s", address_format(address, &entry->state.address));
+        if (*entry->state.why)
+                log_record_add(&record, "UDP46_REASON", "%s", entry->state.why);
+        (void)log_writer_send(entry->upstreams->log, &record);
+}
+
+static void entry_ask(UpstreamEntry *entry)
+{
+        ResolverQuestion question = {.id = entry->index, .serial = ++entry->serial, .endpoint = entry->state.endpoint};
+
+        (void)resolver_ask(entry->upstreams->resolver, &question); /* no room: the retry timer asks again */
+        (void)sd_event_source_set_time_relative(entry->retry, RETRY_MAX);
+        (void)sd_event_source_set_enabled(entry->retry, SD_EVENT_ONESHOT);
+}
+
+static int on_retry(sd_event_source *source, uint64_t at, void *userdata)
+{
+        (void)source, (void)at;
+        entry_ask(userdata);
+        return 0;
+}
+
+static void entry_known(UpstreamEntry *entry, const Address *address)
+{
+        bool changed = !address_equal(&entry->state.address, address);
+        bool was_failing = *entry->state.why;
+
+        entry->answered = true;
+        entry->pause = RETRY_FIRST;
+        entry->state.address = *address;
+        entry->state.why[0] = '\0';
+        (void)sd_event_source_set_enabled(entry->retry, SD_EVENT_OFF);
+        if (changed || was_failing)
+                say(entry, SENTENCE_UPSTREAM_RESOLVED);
+        if (changed)
+                entry->upstreams->changed(entry->upstreams->userdata, entry->index, address);
+}
+
+static void entry_failed(UpstreamEntry *entry, const ResolverAnswer *answer)
+{
+        char why[sizeof(entry->state.why)], text[ADDRESS_TEXT_MAX];
+
+        entry->answered = true;
+        if (answer->address.family != 0)
+                (void)snprintf(why, sizeof(why), "%s: %s", address_format(text, &answer->address), answer->why);
+        else
+                (void)snprintf(why, sizeof(why), "%s", answer->why);
+        if (strcmp(why, entry->state.why) != 0) { /* said once for each reason, not for each try */
+                (void)strcpy(entry->state.why, why);
+                say(entry, SENTENCE_UPSTREAM_UNRESOLVED);
+        }
+        (void)sd_event_source_set_time_relative(entry->retry, entry->pause);
+        (void)sd_event_source_set_enabled(entry->retry, SD_EVENT_ONESHOT);
+        entry->pause = entry->pause * 2 > RETRY_MAX ? RETRY_MAX : entry->pause * 2;
+}
+
+static int on_answers(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        Upstreams *upstreams = userdata;
+        ResolverAnswer answer;
+
+        (void)source, (void)fd, (void)events;
+        resolver_quiet(upstreams->resolver);
+        while (resolver_take(upstreams->resolver, &answer)) {
+                UpstreamEntry *entry = &upstreams->entries[answer.id];
+
+                if (answer.serial != entry->serial)
+                        continue; /* the question was another one */
+                if (answer.why)
+                        entry_failed(entry, &answer);
+                else
+                        entry_known(entry, &answer.address);
+        }
+        return 0;
+}
+
+int upstreams_new(Upstreams **ret, sd_event *event, LogWriter *log, unsigned n, UpstreamsChanged changed,
+                  void *userdata)
+{
+        _cleanup_(cleanup_upstreams_free) Upstreams *upstreams = NULL;
+        int r;
+
+        upstreams = calloc(1, sizeof(Upstreams) + n * sizeof(UpstreamEntry));
+        if (!upstreams)
+                return -ENOMEM;
+        upstreams->event = sd_event_ref(event);
+        upstreams->log = log;
+        upstreams->changed = changed;
+        upstreams->userdata = userdata;
+        r = resolver_new(&upstreams->resolver);
+        if (r < 0)
+                return r;
+        r = sd_event_add_io(event, &upstreams->answers, resolver_get_fd(upstreams->resolver), EPOLLIN, on_answers,
+                            upstreams);
+        if (r < 0)
+                return r;
+        for (; upstreams->n < n; upstreams->n++) {
+                UpstreamEntry *entry = &upstreams->entries[upstreams->n];
+
+                entry->upstreams = upstreams;
+                entry->index = upstreams->n;
+                r = sd_event_add_time(event, &entry->retry, CLOCK_MONOTONIC, USEC_NEVER, 0, on_retry, entry);
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(upstreams);
+        return 0;
+}
+
+Upstreams *upstreams_free(Upstreams *upstreams)
+{
+        if (!upstreams)
+                return NULL;
+        for (unsigned i = 0; i < upstreams->n; i++)
+                (void)sd_event_source_disable_unref(upstreams->entries[i].retry);
+        (void)sd_event_source_disable_unref(upstreams->answers);
+        (void)resolver_free(upstreams->resolver);
+        (void)sd_event_unref(upstreams->event);
+        free(upstreams);
+        return NULL;
+}
+
+void upstreams_set(Upstreams *upstreams, unsigned i, const Endpoint *endpoint)
+{
+        UpstreamEntry *entry = &upstreams->entries[i];
+
+        entry->state.endpoint = *endpoint;
+        entry->pause = RETRY_FIRST;
+        if (endpoint->literal.family != 0) {
+                entry->serial++; /* whatever was asked is of no interest any more */
+                entry_known(entry, &endpoint->literal);
+        } else
+                entry_ask(entry);
+}
+
+const UpstreamState *upstreams_get(const Upstreams *upstreams, unsigned i)
+{
+        return &upstreams->entries[i].state;
+}
+
+bool upstreams_settled(const Upstreams *upstreams)
+{
+        for (unsigned i = 0; i < upstreams->n; i++)
+                if (!upstreams->entries[i].answered)
+                        return false;
+        return true;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * Where the upstreams are: literals at once, names by the resolver thread, again and again with growing pauses until
+ * they are known. Lives in the control loop.
+ */
+#include <systemd/sd-event.h>
+
+#include "base/log.h"
+#include "resolve/resolver.h"
+#include "wire/address.h"
+
+typedef struct Upstreams Upstreams;
+
+typedef struct UpstreamState {
+        Endpoint endpoint;
+        Address address; /* family 0: not known yet */
+        char why[192];   /* why it is not known, or why the last question failed; "" if it did not */
+} UpstreamState;
+
+/* Told in the control loop of each address that is new. */
+typedef void (*UpstreamsChanged)(void *userdata, unsigned i, const Address *address);
+
+int upstreams_new(Upstreams **ret, sd_event *event, LogWriter *log, unsigned n, UpstreamsChanged changed,
+                  void *userdata);
+Upstreams *upstreams_free(Upstreams *upstreams);
+DEFINE_CLEANUP(Upstreams, upstreams_free)
+
+/* (Re)directs the i-th upstream. A name is asked for now, also if it is the same as before. */
+void upstreams_set(Upstreams *upstreams, unsigned i, const Endpoint *endpoint);
+
+const UpstreamState *upstreams_get(const Upstreams *upstreams, unsigned i);
+
+/* Has every upstream got its first answer, good or bad? */
+bool upstreams_settled(const Upstreams *upstreams);

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Believes: sd_event_new(), because the default loop asks for its thread's id in every iteration; one source for all
+ * sockets, because sd-event reads the whole ready set for each source it serves. Refuses: to return a negative number
+ * from a callback, which would switch the source off with nothing but a debug line.
+ */
+#include <pthread.h>
+#include <systemd/sd-event.h>
+
+#include "base/mailbox.h"
+#include "daemon/session-log.h"
+#include "daemon/worker.h"
+
+enum { ORDERS_MAX = 1024, TIMER_ACCURACY = 10 * 1000 /* usec_t */ };
+
+struct Worker {
+        Mailbox *orders, *answers;
+        Relay *relay;
+        sd_event *event;
+        sd_event_source *timer;
+        usec_t timer_at;
+        SessionLog session_log;
+        bool running;
+        pthread_t thread;
+};
+
+static void session_opened(void *userdata, const Session *session, usec_t now)
+{
+        session_log_opened(&((Worker *)userdata)->session_log, session, now);
+}
+
+static void session_closed(void *userdata, const Session *session, SessionEnd end, usec_t now)
+{
+        session_log_closed(&((Worker *)userdata)->session_log, session, end, now);
+}
+
+RelayObserver worker_observer(Worker *worker)
+{
+        return (RelayObserver){.session_opened = session_opened, .session_closed = session_closed, .userdata = worker};
+}
+
+/* The timer only ever moves towards now; when it rings too early, it is set again. */
+static int worker_arm(Worker *worker, bool rang)
+{
+        usec_t at = relay_deadline(worker->relay);
+        usec_t log_at = session_log_deadline(&worker->session_log);
+        int r;
+
+        if (log_at < at)
+                at = log_at;
+        if (!rang && at >= worker->timer_at)
+                return 0;
+        worker->timer_at = at;
+        r = sd_event_source_set_time(worker->timer, at);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_enabled(worker->timer, at == USEC_NEVER ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+}
+
+static int worker_fail_on(Worker *worker, int r)
+{
+        return r < 0 ? sd_event_exit(worker->event, r) : 0;
+}
+
+static int on_relay(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        Worker *worker = userdata;
+        int r;
+
+        (void)source, (void)fd, (void)events;
+        r = relay_dispatch(worker->relay, clock_monotonic());
+        if (r >= 0)
+                r = worker_arm(worker, false);
+        return worker_fail_on(worker, r);
+}
+
+static int on_timer(sd_event_source *source, uint64_t at, void *userdata)
+{
+        Worker *worker = userdata;
+        usec_t now = clock_monotonic();
+
+        (void)source, (void)at;
+        relay_expire(worker->relay, now);
+        session_log_summarise(&worker->session_log, now);
+        return worker_fail_on(worker, worker_arm(worker, true));
+}
+
+static void worker_obey(Worker *worker, const WorkerOrder *order)
+{
+        WorkerAnswer answer = {0};
+
+        switch (order->kind) {
+        case WORKER_PING:
+                answer.ping = order->ping;
+                (void)mailbox_post(worker->answers, &answer);
+                break;
+        case WORKER_SET_LIMIT:
+                relay_set_limit(worker->relay, order->limit);
+                break;
+        case WORKER_SET_POLICY:
+                policy_set(worker->relay->policies[order->policy], &order->settings);
+                break;
+        case WORKER_SET_UPSTREAM:
+                upstream_set_address(&worker->relay->policies[order->policy]->upstream, &order->address);
+                break;
+        case WORKER_STOP:
+                (void)sd_event_exit(worker->event, 0);
+                break;
+        }
+}
+
+static int on_orders(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        Worker *worker = userdata;
+        WorkerOrder order;
+
+        (void)source, (void)fd, (void)events;
+        mailbox_quiet(worker->orders);
+        while (mailbox_take(worker->orders, &order))
+                worker_obey(worker, &order);
+        return worker_fail_on(worker, worker_arm(worker, true));
+}
+
+static int worker_run(Worker *worker)
+{
+        sd_event_source *orders;
+        int r;
+
+        r = sd_event_add_io(worker->event, NULL, relay_get_fd(worker->relay), EPOLLIN, on_relay, worker);
+        if (r < 0)
+                return r;
+        r = sd_event_add_io(worker->event, &orders, mailbox_get_fd(worker->orders), EPOLLIN, on_orders, worker);
+        if (r < 0)
+                return r;
+        /* Orders first: the datagram that activated us must not meet an upstream that has not been told yet. */
+        r = sd_event_source_set_priority(orders, SD_EVENT_PRIORITY_IMPORTANT);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_floating(orders, true);
+        if (r < 0)
+                return r;
+        (void)sd_event_source_unref(orders);
+        r = sd_event_add_time(worker->event, &worker->timer, CLOCK_MONOTONIC, USEC_NEVER, TIMER_ACCURACY, on_timer,
+                              worker);
+        if (r < 0)
+                return r;
+        r = worker_arm(worker, true);
+        if (r < 0)
+                return r;
+        return sd_event_loop(worker->event);
+}
+
+static void *worker_thread(void *userdata)
+{
+        Worker *worker = userdata;
+        WorkerAnswer answer = {.stopped = true};
+        usec_t now;
+
+        (void)pthread_setname_np(pthread_self(), "udp46-worker");
+        answer.error = worker_run(worker);
+        now = clock_monotonic();
+        relay_close_sessions(worker->relay, SESSION_SHUTDOWN, now);
+        session_log_finish(&worker->session_log);
+        (void)mailbox_post(worker->answers, &answer);
+        return NULL;
+}
+
+int worker_new(Worker **ret, LogWriter *log)
+{
+        _cleanup_(cleanup_worker_free) Worker *worker = calloc(1, sizeof(Worker));
+        int r;
+
+        if (!worker)
+                return -ENOMEM;
+        session_log_init(&worker->session_log, log, clock_monotonic());
+        worker->timer_at = USEC_NEVER;
+        r = mailbox_new(&worker->orders, sizeof(WorkerOrder), ORDERS_MAX);
+        if (r < 0)
+                return r;
+        r = mailbox_new(&worker->answers, sizeof(WorkerAnswer), ORDERS_MAX);
+        if (r < 0)
+                return r;
+        r = sd_event_new(&worker->event);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(worker);
+        return 0;
+}
+
+void worker_host(Worker *worker, Relay *relay)
+{
+        worker->relay = relay;
+}
+
+int worker_start(Worker *worker)
+{
+        int r = pthread_create(&worker->thread, NULL, worker_thread, worker);
+
+        if (r != 0)
+                return -r;
+        worker->running = true;
+        return 0;
+}
+
+const Relay *worker_relay(const Worker *worker)
+{
+        return worker->relay;
+}
+
+bool worker_order(Worker *worker, const WorkerOrder *order)
+{
+        return mailbox_post(worker->orders, order);
+}
+
+int worker_get_fd(const Worker *worker)
+{
+        return mailbox_get_fd(worker->answers);
+}
+
+void worker_quiet(Worker *worker)
+{
+        mailbox_quiet(worker->answers);
+}
+
+bool worker_take(Worker *worker, WorkerAnswer *ret)
+{
+        return mailbox_take(worker->answers, ret);
+}
+
+Worker *worker_free(Worker *worker)
+{
+        if (!worker)
+                return NULL;
+        if (worker->running)
+                (void)pthread_join(worker->thread, NULL);
+        (void)sd_event_source_unref(worker->timer);
+        (void)sd_event_unref(worker->event);
+        (void)relay_free(worker->relay);
+        (void)mailbox_free(worker->orders);
+        (void)mailbox_free(worker->answers);
+        free(worker);
+        return NULL;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * A worker: a thread with an sd-event loop of its own that hosts one Relay through one I/O source and one timer. The
+ * control thread gives orders and gets answers by mailbox. The relay belongs to the worker's thread from worker_start()
+ * until its thread has ended; meanwhile others read only the relay's Counters.
+ */
+#include "base/log.h"
+#include "relay/relay.h"
+
+typedef struct Worker Worker;
+
+typedef enum WorkerOrderKind {
+        WORKER_PING,
+        WORKER_SET_LIMIT,
+        WORKER_SET_POLICY,
+        WORKER_SET_UPSTREAM,
+        WORKER_STOP,
+} WorkerOrderKind;
+
+typedef struct WorkerOrder {
+        WorkerOrderKind kind;
+        uint16_t policy; /* index in the relay */
+        union {
+                uint64_t ping;
+                uint64_t limit;
+                PolicySettings settings;
+                Address address;
+        };
+} WorkerOrder;
+
+typedef struct WorkerAnswer {
+        bool stopped;  /* the thread is about to end, the sessions are closed */
+        int error;     /* if it stopped by itself: why, a negative errno */
+        uint64_t ping; /* else: the ping that it answers */
+} WorkerAnswer;
+
+/* The observer of the worker's relay; userdata is the worker. Make the worker first, then its relay with this. */
+int worker_new(Worker **ret, LogWriter *log);
+RelayObserver worker_observer(Worker *worker);
+
+/* Takes the relay; orders are kept until worker_start(). */
+void worker_host(Worker *worker, Relay *relay);
+const Relay *worker_relay(const Worker *worker);
+
+/* 0 or negative errno. */
+int worker_start(Worker *worker);
+
+/* false: the worker has not taken its earlier orders for a long time; nothing happened. */
+bool worker_order(Worker *worker, const WorkerOrder *order);
+
+/* Readable when there are answers: worker_quiet(), then take until false. */
+int worker_get_fd(const Worker *worker);
+void worker_quiet(Worker *worker);
+bool worker_take(Worker *worker, WorkerAnswer *ret);
+
+/* Waits for the thread, which must have been told to stop or have stopped, and frees the relay. Takes NULL. */
+Worker *worker_free(Worker *worker);
+DEFINE_CLEANUP(Worker, worker_free)

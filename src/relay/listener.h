@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * The first seam: how a datagram comes in. A Listener is a socket that was opened for us and bears its unit's
+ * FileDescriptorName=; its kind knows how to read a client's datagram from it and how to answer the client.
+ */
+#include "base/watch.h"
+#include "relay/flow.h"
+#include "relay/policy.h"
+#include "relay/stats.h"
+#include "wire/address.h"
+#include "wire/datagram.h"
+
+typedef struct Listener Listener;
+
+typedef struct ListenerKind {
+        const char *name;
+
+        /* As udp_receive_from() and, to the flow's client from the flow's local address, udp_send_to(). */
+        int (*receive)(Listener *listener, Batch *batch, unsigned n_max);
+        int (*reply)(Listener *listener, const Flow *flow, Datagram *run, unsigned n);
+} ListenerKind;
+
+struct Listener {
+        const ListenerKind *kind;
+        Watch watch;
+        int fd; /* owned */
+        uint16_t index;
+        Address bound;
+        Policy *policy; /* borrowed from the relay */
+        Stats stats;
+};
+
+/* A plain UDP socket over IPv4. */
+extern const ListenerKind listener_udp;

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a datagram, both ways. Forward: receive, name it (Flow), find or open its Session, send the run, account.
+ * Reply mirrors it: the leg knows its session, so there is nothing to name. Every datagram that was received is
+ * accounted exactly once, with one Verdict; nothing here allocates (a new session may), logs, resolves or waits.
+ */
+#include <string.h>
+
+#include "relay/path.h"
+
+/* What one ready socket may bring in one turn: the next one shall not wait long. */
+enum { FORWARD_BATCH = BATCH_MAX, REPLY_BATCH = 8 };
+
+static void account(Stats *stats, Direction direction, Verdict verdict, const Datagram *d)
+{
+        DirectionStats *s = &stats->directions[direction];
+
+        counter_add(&s->received, 1);
+        counter_add(&s->verdicts[verdict], 1);
+        if (verdict == VERDICT_FORWARDED)
+                counter_add(&s->bytes, d->size);
+}
+
+/* A run that was sent: each datagram tells what became of it. */
+static void account_run(Session *session, Direction direction, const Datagram *run, unsigned n)
+{
+        SessionTraffic *traffic = &session->traffic[direction];
+
+        for (unsigned i = 0; i < n; i++) {
+                Verdict verdict = verdict_of_error(run[i].error);
+
+                account(&session->listener->stats, direction, verdict, &run[i]);
+                if (verdict == VERDICT_FORWARDED) {
+                        traffic->datagrams++;
+                        traffic->bytes += run[i].size;
+                }
+        }
+}
+
+static bool fits(const Listener *listener, const Datagram *d)
+{
+        return !d->truncated && d->size <= listener->policy->settings.max_datagram;
+}
+
+/* Two datagrams of one listener with equal names are of one flow. */
+static bool same_flow(const Datagram *a, const Datagram *b)
+{
+        return a->source.s_addr == b->source.s_addr && a->source_port == b->source_port &&
+               a->local.s_addr == b->local.s_addr;
+}
+
+static Verdict find_or_open(Relay *relay, Listener *listener, const Datagram *d, usec_t now, Session **ret)
+{
+        Flow flow = {.client = d->source,
+                     .local = d->local,
+                     .client_port = d->source_port,
+                     .listener = listener->index};
+
+        *ret = table_find(&relay->table, &flow);
+        if (*ret)
+                return VERDICT_FORWARDED;
+        if (address_source_refusal(d->source, d->source_port))
+                return VERDICT_BAD_SOURCE;
+        return session_open(relay, listener, &flow, now, ret);
+}
+
+/* How many datagrams from the first on leave together: neighbours of one flow that may leave at all. */
+static unsigned run_length(const Listener *listener, const Datagram *first, unsigned n)
+{
+        unsigned length = 1;
+
+        while (length < n && fits(listener, &first[length]) && same_flow(first, &first[length]))
+                length++;
+        return length;
+}
+
+int path_forward(Watch *listener_watch, void *userdata, usec_t now)
+{
+        Listener *listener = container_of(listener_watch, Listener, watch);
+        Relay *relay = userdata;
+        Upstream *upstream = &listener->policy->upstream;
+        Batch *batch = relay->batch;
+        unsigned n_run;
+        int r;
+
+        r = listener->kind->receive(listener, batch, FORWARD_BATCH);
+        if (r < 0)
+                return r;
+        for (unsigned i = 0; i < batch->n; i += n_run) {
+                Datagram *run = &batch->items[i];
+                Session *session = NULL;
+                uint64_t n_icmp = 0;
+                Verdict verdict;
+
+                n_run = 1;
+                verdict = fits(listener, run) ? find_or_open(relay, listener, run, now, &session) : VERDICT_OVERSIZE;
+                if (verdict != VERDICT_FORWARDED) {
+                        account(&listener->stats, FORWARD, verdict, run);
+                        continue;
+                }
+                n_run = run_length(listener, run, batch->n - i);
+                r = upstream->kind->forward(upstream, &session->leg, run, n_run, &n_icmp);
+                if (r < 0)
+                        return r;
+                counter_add(&listener->stats.icmp_errors, n_icmp);
+                account_run(session, FORWARD, run, n_run);
+                session_touch_forward(session, now);
+        }
+        return 0;
+}
+
+int path_reply(Watch *leg_watch, void *userdata, usec_t now)
+{
+        Session *session = container_of(leg_watch, Session, leg.watch);
+        Relay *relay = userdata;
+        Listener *listener = session->listener;
+        Upstream *upstream = &listener->policy->upstream;
+        Batch *batch = relay->batch;
+        uint64_t n_icmp = 0;
+        unsigned n_run;
+        int r;
+
+        r = upstream->kind->receive(upstream, &session->leg, batch, REPLY_BATCH, &n_icmp);
+        if (r < 0)
+                return r;
+        counter_add(&listener->stats.icmp_errors, n_icmp);
+        for (unsigned i = 0; i < batch->n; i += n_run) {
+                Datagram *run = &batch->items[i];
+
+                n_run = 1;
+                if (!fits(listener, run)) {
+                        account(&listener->stats, REPLY, VERDICT_OVERSIZE, run);
+                        continue;
+                }
+                while (i + n_run < batch->n && fits(listener, &run[n_run]))
+                        n_run++;
+                r = listener->kind->reply(listener, &session->flow, run, n_run);
+                if (r < 0)
+                        return r;
+                account_run(session, REPLY, run, n_run);
+        }
+        if (batch->n > 0)
+                session_touch_reply(session, now);
+        return 0;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * What a section of the configuration says about the listeners of one name: their upstream, their limits, their
+ * time-outs. All listeners of that name share one Policy, and so its sessions and its quota.
+ */
+#include "base/clock.h"
+#include "base/list.h"
+#include "relay/quota.h"
+#include "relay/upstream.h"
+
+/*
+ * The two ages of a session, conntrack's words: `unreplied` until the upstream has answered, `assured` from then on.
+ */
+typedef enum SessionAge { SESSION_UNREPLIED, SESSION_ASSURED, N_SESSION_AGES } SessionAge;
+
+typedef struct PolicySettings {
+        usec_t timeouts[N_SESSION_AGES]; /* idle longer than this: closed */
+        usec_t reply_refresh;            /* replies keep a session only this long after its client's last datagram */
+        uint64_t max_sessions;
+        uint32_t max_datagram; /* bytes */
+} PolicySettings;
+
+typedef struct Policy {
+        PolicySettings settings;
+        Upstream upstream;
+        Quota quota;
+        Counter n_sessions[N_SESSION_AGES];
+        List idle[N_SESSION_AGES]; /* sessions in order of last use: the first is the next to expire */
+} Policy;

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Believes: the first of each idle list is the only session a timer needs to know. Refuses: long turns; what is left
+ * over makes the descriptor readable again, or the deadline due at once.
+ */
+#include <string.h>
+
+#include "relay/path.h"
+#include "wire/udp.h"
+
+/* Sessions closed in one call of relay_expire(): closing one costs about as much as relaying two datagrams. */
+enum { EXPIRE_MAX = 64 };
+
+int relay_new(Relay **ret, uint64_t max_sessions, const RelayObserver *observer)
+{
+        _cleanup_(cleanup_relay_free) Relay *relay = calloc(1, sizeof(Relay));
+        int r;
+
+        if (!relay)
+                return -ENOMEM;
+        relay->watches.fd = -EBADF;
+        relay->leg_ready = path_reply;
+        if (observer)
+                relay->observer = *observer;
+        relay_set_limit(relay, max_sessions);
+        r = table_init(&relay->table, max_sessions);
+        if (r < 0)
+                return r;
+        r = batch_new(&relay->batch);
+        if (r < 0)
+                return r;
+        r = watch_set_init(&relay->watches);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(relay);
+        return 0;
+}
+
+static void relay_sweep(Relay *relay)
+{
+        ListNode *node;
+
+        while ((node = relay->dead.first)) {
+                list_remove(&relay->dead, node);
+                free(container_of(node, Session, idle));
+        }
+}
+
+Relay *relay_free(Relay *relay)
+{
+        if (!relay)
+                return NULL;
+        relay->observer = (RelayObserver){0};
+        relay_close_sessions(relay, SESSION_SHUTDOWN, 0);
+        for (uint16_t i = 0; i < relay->n_listeners; i++) {
+                (void)safe_close(relay->listeners[i]->fd);
+                free(relay->listeners[i]);
+        }
+        for (uint16_t i = 0; i < relay->n_policies; i++)
+                free(relay->policies[i]);
+        watch_set_done(&relay->watches);
+        (void)batch_free(relay->batch);
+        table_done(&relay->table);
+        free(relay);
+        return NULL;
+}
+
+int relay_add_policy(Relay *relay, const UpstreamKind *kind, const PolicySettings *settings, Policy **ret)
+{
+        Policy *policy;
+
+        if (relay->n_policies == RELAY_POLICIES_MAX)
+                return -ENOSPC;
+        policy = calloc(1, sizeof(Policy));
+        if (!policy)
+                return -ENOMEM;
+        policy->upstream.kind = kind;
+        policy_set(policy, settings);
+        relay->policies[relay->n_policies++] = policy;
+        *ret = policy;
+        return 0;
+}
+
+int relay_add_listener(Relay *relay, const ListenerKind *kind, int fd, Policy *policy, const Listener **ret)
+{
+        _cleanup_free_ Listener *listener = NULL;
+        int r;
+
+        if (relay->n_listeners == RELAY_LISTENERS_MAX)
+                return -ENOSPC;
+        listener = calloc(1, sizeof(Listener));
+        if (!listener)
+                return -ENOMEM;
+        listener->kind = kind;
+        listener->fd = fd;
+        listener->index = relay->n_listeners;
+        listener->policy = policy;
+        r = udp_adopt_listener(fd, &listener->bound);
+        if (r < 0)
+                return r;
+        r = watch_set_add(&relay->watches, &listener->watch, fd, path_forward);
+        if (r < 0)
+                return r;
+        if (ret)
+                *ret = listener;
+        relay->listeners[relay->n_listeners++] = TAKE_PTR(listener);
+        return 0;
+}
+
+void relay_set_limit(Relay *relay, uint64_t max_sessions)
+{
+        counter_set(&relay->quota.limit, max_sessions);
+}
+
+void policy_set(Policy *policy, const PolicySettings *settings)
+{
+        policy->settings = *settings;
+        counter_set(&policy->quota.limit, settings->max_sessions);
+}
+
+int relay_get_fd(const Relay *relay)
+{
+        return relay->watches.fd;
+}
+
+int relay_dispatch(Relay *relay, usec_t now)
+{
+        int n = watch_set_dispatch(&relay->watches, relay, now);
+
+        relay_sweep(relay);
+        return n;
+}
+
+/* The session that would expire first under this policy, or NULL. */
+static Session *policy_first(const Policy *policy)
+{
+        Session *first = NULL;
+
+        for (SessionAge age = 0; age < N_SESSION_AGES; age++) {
+                ListNode *node = policy->idle[age].first;
+                Session *session = node ? container_of(node, Session, idle) : NULL;
+
+                if (session && (!first || session_deadline(session) < session_deadline(first)))
+                        first = session;
+        }
+        return first;
+}
+
+usec_t relay_deadline(const Relay *relay)
+{
+        usec_t deadline = USEC_NEVER;
+
+        for (uint16_t i = 0; i < relay->n_policies; i++) {
+                const Session *first = policy_first(relay->policies[i]);
+
+                if (first && session_deadline(first) < deadline)
+                        deadline = session_deadline(first);
+        }
+        return deadline;
+}
+
+void relay_expire(Relay *relay, usec_t now)
+{
+        unsigned n = 0;
+
+        for (uint16_t i = 0; i < relay->n_policies; i++) {
+                const Policy *policy = relay->policies[i];
+                Session *first;
+
+                while (n < EXPIRE_MAX && (first = policy_first(policy)) && session_deadline(first) <= now) {
+                        session_close(relay, first, SESSION_IDLE_TIMEOUT, now);
+                        n++;
+                }
+        }
+        relay_sweep(relay);
+}
+
+void relay_close_sessions(Relay *relay, SessionEnd end, usec_t now)
+{
+        for (uint16_t i = 0; i < relay->n_policies; i++) {
+                const Policy *policy = relay->policies[i];
+                Session *first;
+
+                while ((first = policy_first(policy)))
+                        session_close(relay, first, end, now);
+        }
+        relay_sweep(relay);
+}

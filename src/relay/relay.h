@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * Everything one loop owns: listeners, policies with their upstreams, the session table, one epoll, one batch. A Relay
+ * knows no thread, no sibling and no service manager; time is passed in. Its descriptor is readable while there is
+ * work; relay_dispatch() does one bounded turn of it.
+ *
+ * Errors are negative errnos and mean that we are broken; what the network does ends in verdicts (relay/stats.h).
+ */
+#include "base/watch.h"
+#include "relay/listener.h"
+#include "relay/policy.h"
+#include "relay/session.h"
+#include "relay/table.h"
+
+/* Told of sessions on the relay's own thread, inside a dispatch. Must not wait. Either may be NULL. */
+typedef struct RelayObserver {
+        void (*session_opened)(void *userdata, const Session *session, usec_t now);
+        void (*session_closed)(void *userdata, const Session *session, SessionEnd end, usec_t now);
+        void *userdata;
+} RelayObserver;
+
+enum { RELAY_LISTENERS_MAX = 1024, RELAY_POLICIES_MAX = 256 };
+
+struct Relay {
+        WatchSet watches;
+        WatchReady leg_ready; /* what a leg's watch calls: sessions need not know the path */
+        Batch *batch;
+        Table table;
+        Quota quota; /* all sessions together */
+        Policy *policies[RELAY_POLICIES_MAX];
+        uint16_t n_policies;
+        Listener *listeners[RELAY_LISTENERS_MAX];
+        uint16_t n_listeners;
+        List dead;
+        uint64_t last_session_id;
+        RelayObserver observer;
+};
+
+/* max_sessions: the most sessions there will be room for without longer chains. */
+int relay_new(Relay **ret, uint64_t max_sessions, const RelayObserver *observer);
+
+/* Closes what is open without telling the observer. Takes NULL. */
+Relay *relay_free(Relay *relay);
+DEFINE_CLEANUP(Relay, relay_free)
+
+/* The policy lives as long as the relay. */
+int relay_add_policy(Relay *relay, const UpstreamKind *kind, const PolicySettings *settings, Policy **ret);
+
+/* Takes fd on success. ret may be NULL. */
+int relay_add_listener(Relay *relay, const ListenerKind *kind, int fd, Policy *policy, const Listener **ret);
+
+/* New limits hold from now on; open sessions keep what they have until they end. */
+void relay_set_limit(Relay *relay, uint64_t max_sessions);
+void policy_set(Policy *policy, const PolicySettings *settings);
+
+int relay_get_fd(const Relay *relay);
+
+/* One bounded turn. The number of sockets served, or a negative errno. */
+int relay_dispatch(Relay *relay, usec_t now);
+
+/* When relay_expire() next has something to do, or USEC_NEVER. */
+usec_t relay_deadline(const Relay *relay);
+
+/* Closes idle sessions, a bounded number in one call; relay_deadline() says whether there are more. */
+void relay_expire(Relay *relay, usec_t now);
+
+/* Closes all sessions. */
+void relay_close_sessions(Relay *relay, SessionEnd end, usec_t now);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* Believes: eight bytes a bucket are cheaper than growing under load. Refuses: nothing; limits are the caller's. */
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "relay/table.h"
+
+int table_init(Table *table, size_t n_sessions)
+{
+        int r;
+
+        *table = (Table){.n_buckets = 1};
+        while (table->n_buckets < n_sessions)
+                table->n_buckets *= 2;
+        r = hash_key_init(&table->key);
+        if (r < 0)
+                return r;
+        table->buckets = calloc(table->n_buckets, sizeof(Session *));
+        return table->buckets ? 0 : -ENOMEM;
+}
+
+void table_done(Table *table)
+{
+        free(table->buckets);
+        table->buckets = NULL;
+}
+
+static Session **table_bucket(const Table *table, const Flow *flow)
+{
+        return &table->buckets[hash_bytes(&table->key, flow, sizeof(*flow)) & (table->n_buckets - 1)];
+}
+
+Session *table_find(const Table *table, const Flow *flow)
+{
+        Session *session = *table_bucket(table, flow);
+
+        while (session && memcmp(&session->flow, flow, sizeof(*flow)) != 0)
+                session = session->next;
+        return session;
+}
+
+void table_insert(Table *table, Session *session)
+{
+        Session **bucket = table_bucket(table, &session->flow);
+
+        session->next = *bucket;
+        *bucket = session;
+}
+
+void table_remove(Table *table, Session *session)
+{
+        Session **link = table_bucket(table, &session->flow);
+
+        while (*link != session)
+                link = &(*link)->next;
+        *link = session->next;
+        session->next = NULL;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Believes: connecting a UDP socket again costs about a microsecond, so legs follow a changed address one by one, each
+ * with its next datagram, and no turn has to walk the table. A leg that cannot follow stays where it is.
+ */
+#include "relay/upstream.h"
+#include "wire/udp.h"
+
+void upstream_set_address(Upstream *upstream, const Address *address)
+{
+        if (address_equal(&upstream->address, address))
+                return;
+        upstream->address = *address;
+        upstream->generation++;
+}
+
+static Verdict direct_open(Upstream *upstream, const Flow *flow, Leg *leg)
+{
+        int r;
+
+        (void)flow;
+        if (upstream->address.family == 0)
+                return VERDICT_UPSTREAM_UNRESOLVED;
+        r = leg_open(leg, &upstream->address);
+        if (r < 0)
+                return verdict_of_error(-r);
+        leg->generation = upstream->generation;
+        return VERDICT_FORWARDED;
+}
+
+static void direct_close(Upstream *upstream, Leg *leg)
+{
+        (void)upstream;
+        leg_close(leg);
+}
+
+static int direct_forward(Upstream *upstream, Leg *leg, Datagram *run, unsigned n, uint64_t *n_icmp)
+{
+        if (leg->generation != upstream->generation && leg_retarget(leg, &upstream->address) >= 0)
+                leg->generation = upstream->generation;
+        return udp_send(leg->fd, run, n, n_icmp);
+}
+
+static int direct_receive(Upstream *upstream, Leg *leg, Batch *batch, unsigned n_max, uint64_t *n_icmp)
+{
+        (void)upstream;
+        return udp_receive(leg->fd, batch, n_max, n_icmp);
+}
+
+const UpstreamKind upstream_direct = {
+                .name = "direct",
+                .open = direct_open,
+                .close = direct_close,
+                .forward = direct_forward,
+                .receive = direct_receive,
+};

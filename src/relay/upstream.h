@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * The second seam: how a datagram goes out. An Upstream is the place a listener's clients are carried to; its kind
+ * knows how to get there. All functions run on the worker's thread, none of them waits.
+ */
+#include "relay/flow.h"
+#include "relay/leg.h"
+#include "relay/verdict.h"
+#include "wire/address.h"
+#include "wire/datagram.h"
+
+typedef struct Upstream Upstream;
+
+typedef struct UpstreamKind {
+        const char *name;
+
+        /* Gives a new session its leg. VERDICT_FORWARDED: open; else why not, and the leg holds nothing. */
+        Verdict (*open)(Upstream *upstream, const Flow *flow, Leg *leg);
+        void (*close)(Upstream *upstream, Leg *leg);
+
+        /* As udp_send() and udp_receive(). */
+        int (*forward)(Upstream *upstream, Leg *leg, Datagram *run, unsigned n, uint64_t *n_icmp);
+        int (*receive)(Upstream *upstream, Leg *leg, Batch *batch, unsigned n_max, uint64_t *n_icmp);
+} UpstreamKind;
+
+struct Upstream {
+        const UpstreamKind *kind;
+        Address address;     /* family 0: not known yet */
+        uint32_t generation; /* counts changes of the address; legs of an older one follow at their next datagram */
+};
+
+void upstream_set_address(Upstream *upstream, const Address *address);
+
+/* The upstream is an IPv6 address; a leg is one connected socket. */
+extern const UpstreamKind upstream_direct;

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* Believes: a reason nobody can act on is no reason; errnos with one remedy share one name. */
+#include <errno.h>
+
+#include "relay/verdict.h"
+
+static const struct {
+        const char *name, *meaning;
+} verdicts[N_VERDICTS] = {
+#define X(symbol, name, meaning) [VERDICT_##symbol] = {name, meaning},
+                VERDICTS(X)
+#undef X
+};
+
+const char *verdict_name(Verdict verdict)
+{
+        return verdicts[verdict].name;
+}
+
+const char *verdict_meaning(Verdict verdict)
+{
+        return verdicts[verdict].meaning;
+}
+
+Verdict verdict_of_error(int error)
+{
+        switch (error) {
+        case 0:
+                return VERDICT_FORWARDED;
+        case EAGAIN:
+                return VERDICT_SEND_BUFFER_FULL;
+        case EMFILE:
+        case ENFILE:
+                return VERDICT_NO_DESCRIPTOR;
+        case EADDRINUSE:
+                return VERDICT_NO_PORT;
+        case ENOMEM:
+        case ENOBUFS:
+        case ENOSPC: /* epoll: fs.epoll.max_user_watches */
+                return VERDICT_NO_MEMORY;
+        case ENETUNREACH:
+        case EADDRNOTAVAIL:
+        case ENETDOWN:
+        case ENODEV:
+                return VERDICT_NO_ROUTE;
+        case ECONNREFUSED:
+        case EHOSTUNREACH:
+        case EHOSTDOWN:
+        case ENOPROTOOPT:
+        case EPROTO:
+        case EACCES:
+                return VERDICT_UNREACHABLE;
+        case EMSGSIZE:
+                return VERDICT_TOO_BIG;
+        case EPERM:
+                return VERDICT_DENIED;
+        default:
+                return VERDICT_SEND_FAILED;
+        }
+}

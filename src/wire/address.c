@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Believes: getaddrinfo()'s tolerance (octal IPv4, names for ports) has no place in a configuration. Refuses: anything
+ * that could be meant in two ways, above all an IPv6 address without brackets.
+ */
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/address.h"
+
+static int port_parse(const char *text, uint16_t *ret, const char **ret_why)
+{
+        unsigned long port;
+        size_t length = strlen(text);
+
+        *ret_why = "the port must be a number from 1 to 65535";
+        if (length == 0 || length > 5 || strspn(text, "0123456789") != length)
+                return -EINVAL;
+        port = strtoul(text, NULL, 10);
+        if (port == 0 || port > UINT16_MAX)
+                return -EINVAL;
+        *ret = (uint16_t)port;
+        return 0;
+}
+
+int address_parse_listener(const char *text, Address *ret, const char **ret_why)
+{
+        char host[INET_ADDRSTRLEN];
+        const char *colon = strrchr(text, ':');
+        Address address = {.family = AF_INET};
+        size_t length;
+
+        *ret_why = "expected a literal IPv4 address and a port, A.B.C.D:port";
+        if (!colon)
+                return -EINVAL;
+        length = (size_t)(colon - text);
+        if (length >= sizeof(host))
+                return -EINVAL;
+        memcpy(host, text, length);
+        host[length] = '\0';
+        if (inet_pton(AF_INET, host, &address.v4) != 1)
+                return -EINVAL;
+        if (port_parse(colon + 1, &address.port, ret_why) < 0)
+                return -EINVAL;
+        *ret = address;
+        return 0;
+}
+
+/* `2001:db8::1` or `fe80::1%eth0`. */
+static int ipv6_parse(const char *host, Address *ret, const char **ret_why)
+{
+        char bare[INET6_ADDRSTRLEN];
+        const char *zone = strchr(host, '%');
+        size_t length = zone ? (size_t)(zone - host) : strlen(host);
+
+        *ret_why = "not an IPv6 address";
+        if (length >= sizeof(bare))
+                return -EINVAL;
+        memcpy(bare, host, length);
+        bare[length] = '\0';
+        if (inet_pton(AF_INET6, bare, &ret->v6) != 1)
+                return -EINVAL;
+        if (zone) {
+                ret->scope = if_nametoindex(zone + 1);
+                if (ret->scope == 0 && zone[1] && strspn(zone + 1, "0123456789") == strlen(zone + 1))
+                        ret->scope = (uint32_t)strtoul(zone + 1, NULL, 10);
+                if (ret->scope == 0) {
+                        *ret_why = "no network interface has the name behind the %";
+                        return -EINVAL;
+                }
+        }
+        ret->family = AF_INET6;
+        return 0;
+}
+
+/* Letters, digits, hyphens, underscores and dots: what a resolver may be asked without surprises. */
+static bool host_name_ok(const char *host)
+{
+        if (!isalnum((unsigned char)host[0]))
+                return false;
+        for (const char *p = host; *p; p++)
+                if (!isalnum((unsigned char)*p) && !strchr("-_.", *p))
+                        return false;
+        return !strstr(host, "..");
+}
+
+/* Does it end like a number? Then it is a mistyped IPv4 address, never a name (RFC 1123, section 2.1). */
+static bool looks_like_ipv4(const char *host)
+{
+        const char *last = strrchr(host, '.');
+
+        last = last ? last + 1 : host;
+        return *last && strspn(last, "0123456789") == strlen(last);
+}
+
+int endpoint_parse(const char *text, Endpoint *ret, const char **ret_why)
+{
+        Endpoint endpoint = {0};
+        const char *end, *port;
+        bool bracketed = text[0] == '[';
+        const char *host = bracketed ? text + 1 : text;
+
+        *ret_why = "expected [IPv6 address]:port or name:port";
+        end = bracketed ? strchr(text, ']') : strrchr(text, ':');
+        if (!end)
+                return -EINVAL;
+        port = bracketed ? end + 1 : end;
+        if (*port != ':' || end == host || (size_t)(end - host) >= sizeof(endpoint.host))
+                return -EINVAL;
+        memcpy(endpoint.host, host, (size_t)(end - host));
+        if (port_parse(port + 1, &endpoint.port, ret_why) < 0)
+                return -EINVAL;
+
+        if (bracketed) {
+                if (ipv6_parse(endpoint.host, &endpoint.literal, ret_why) < 0)
+                        return -EINVAL;
+                endpoint.literal.port = endpoint.port;
+                *ret_why = address_upstream_refusal(&endpoint.literal);
+                if (*ret_why)
+                        return -EINVAL;
+        } else if (strchr(endpoint.host, ':')) {
+                *ret_why = "an IPv6 address needs brackets: [address]:port";
+                return -EINVAL;
+        } else if (looks_like_ipv4(endpoint.host)) {
+                *ret_why = "an IPv4 address cannot be the upstream, it must be IPv6";
+                return -EINVAL;
+        } else if (!host_name_ok(endpoint.host)) {
+                *ret_why = "not a host name";
+                return -EINVAL;
+        }
+        *ret = endpoint;
+        return 0;
+}
+
+const char *address_upstream_refusal(const Address *address)
+{
+        if (address->family == AF_INET)
+                return "an IPv4 address cannot be the upstream, it must be IPv6";
+        if (address->family != AF_INET6)
+                return "not an IPv6 address";
+        if (IN6_IS_ADDR_V4MAPPED(&address->v6))
+                return "an IPv4-mapped address cannot be the upstream, it must be IPv6";
+        if (IN6_IS_ADDR_UNSPECIFIED(&address->v6))
+                return "the unspecified address cannot be the upstream";
+        if (IN6_IS_ADDR_MULTICAST(&address->v6))
+                return "a multicast address cannot be the upstream";
+        if (IN6_IS_ADDR_LINKLOCAL(&address->v6) && address->scope == 0)
+                return "a link-local address needs its interface: [fe80::1%eth0]:port";
+        return NULL;
+}
+
+const char *address_source_refusal(struct in_addr address, uint16_t port)
+{
+        uint32_t host = ntohl(address.s_addr);
+
+        if (port == 0)
+                return "source port 0";
+        if (host >> 24 == 0)
+                return "source in 0.0.0.0/8";
+        if (host >> 28 >= 14) /* 224.0.0.0/4 multicast, 240.0.0.0/4 reserved, 255.255.255.255 */
+                return "source is multicast, reserved or broadcast";
+        return NULL;
+}
+
+bool address_equal(const Address *a, const Address *b)
+{
+        if (a->family != b->family || a->port != b->port || a->scope != b->scope)
+                return false;
+        if (a->family == AF_INET)
+                return a->v4.s_addr == b->v4.s_addr;
+        return a->family != AF_INET6 || IN6_ARE_ADDR_EQUAL(&a->v6, &b->v6);
+}
+
+const char *address_format(char buffer[static ADDRESS_TEXT_MAX], const Address *address)
+{
+        char host[INET6_ADDRSTRLEN] = "?", zone[IF_NAMESIZE] = "";
+
+        if (address->family == AF_INET) {
+                (void)inet_ntop(AF_INET, &address->v4, host, sizeof(host));
+                (void)snprintf(buffer, ADDRESS_TEXT_MAX, "%s:%u", host, address->port);
+        } else if (address->family == AF_INET6) {
+                (void)inet_ntop(AF_INET6, &address->v6, host, sizeof(host));
+                if (address->scope != 0 && !if_indextoname(address->scope, zone))
+                        (void)snprintf(zone, sizeof(zone), "%u", address->scope);
+                (void)snprintf(buffer, ADDRESS_TEXT_MAX, "[%s%s%s]:%u", host, *zone ? "%" : "", zone, address->port);
+        } else
+                (void)snprintf(buffer, ADDRESS_TEXT_MAX, "-");
+        return buffer;
+}
+
+const char *endpoint_format(char buffer[static ENDPOINT_TEXT_MAX], const Endpoint *endpoint)
+{
+        bool literal = endpoint->literal.family != 0;
+
+        (void)snprintf(buffer, ENDPOINT_TEXT_MAX, "%s%s%s:%u", literal ? "[" : "", endpoint->host, literal ? "]" : "",
+                       endpoint->port);
+        return buffer;
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Believes (Linux, 5.10 and later): recvmmsg keeps an error met after the first datagram for the next call; sendmmsg
+ * returns how many went and forgets why it stopped, so asking again from there yields the reason. recvmmsg's own
+ * timeout is unusable, hence MSG_DONTWAIT. An unconnected socket without IP_RECVERR never hears of ICMP errors.
+ * Refuses: to close anything because of an ICMP error, which anybody can forge.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "wire/udp.h"
+
+/* Payload buffers are a page-odd distance apart: 64 KiB would put the heads of all of them on the same cache lines. */
+enum { BUFFER_STRIDE = DATAGRAM_ROOM + 5 * 64, ICMP_RETRIES_MAX = 16 };
+
+typedef union PacketInfo {
+        struct cmsghdr header;
+        uint8_t bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
+} PacketInfo;
+
+struct BatchIo {
+        struct mmsghdr messages[BATCH_MAX];
+        struct iovec iov[BATCH_MAX];
+        struct sockaddr_in names[BATCH_MAX];
+        PacketInfo infos[BATCH_MAX];
+        uint8_t buffers[BATCH_MAX * BUFFER_STRIDE];
+};
+
+int batch_new(Batch **ret)
+{
+        _cleanup_(cleanup_batch_free) Batch *batch = calloc(1, sizeof(Batch));
+
+        if (!batch)
+                return -ENOMEM;
+        batch->io = calloc(1, sizeof(BatchIo));
+        if (!batch->io)
+                return -ENOMEM;
+        for (unsigned i = 0; i < BATCH_MAX; i++) {
+                batch->io->iov[i] = (struct iovec){batch->io->buffers + i * BUFFER_STRIDE, DATAGRAM_ROOM};
+                batch->io->messages[i].msg_hdr.msg_iov = &batch->io->iov[i];
+                batch->io->messages[i].msg_hdr.msg_iovlen = 1;
+        }
+        *ret = TAKE_PTR(batch);
+        return 0;
+}
+
+Batch *batch_free(Batch *batch)
+{
+        if (!batch)
+                return NULL;
+        free(batch->io);
+        free(batch);
+        return NULL;
+}
+
+/* A failure that no packet can cause. */
+static bool is_ours(int error)
+{
+        return error == EBADF || error == ENOTSOCK || error == EFAULT;
+}
+
+/* The pending error of a connected socket, as ICMP sets it; everything else is about the call itself. */
+static bool is_icmp(int error)
+{
+        switch (error) {
+        case ECONNREFUSED:
+        case EHOSTUNREACH:
+        case ENETUNREACH:
+        case EHOSTDOWN:
+        case ENONET:
+        case ENOPROTOOPT:
+        case EOPNOTSUPP:
+        case EPROTO:
+        case EACCES:
+                return true;
+        default:
+                return false;
+        }
+}
+
+static struct sockaddr_in to_sockaddr_in(struct in_addr address, uint16_t port)
+{
+        return (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = address, .sin_port = htons(port)};
+}
+
+static struct sockaddr_in6 to_sockaddr_in6(const Address *a)
+{
+        return (struct sockaddr_in6){.sin6_family = AF_INET6,
+                                     .sin6_addr = a->v6,
+                                     .sin6_port = htons(a->port),
+                                     .sin6_scope_id = a->scope};
+}
+
+static int local_address(int fd, Address *ret)
+{
+        union {
+                struct sockaddr any;
+                struct sockaddr_in v4;
+                struct sockaddr_in6 v6;
+        } name = {0};
+        socklen_t length = sizeof(name);
+
+        if (getsockname(fd, &name.any, &length) < 0)
+                return -errno;
+        *ret = (Address){.family = name.any.sa_family};
+        if (name.any.sa_family == AF_INET) {
+                ret->port = ntohs(name.v4.sin_port);
+                ret->v4 = name.v4.sin_addr;
+        } else if (name.any.sa_family == AF_INET6) {
+                ret->port = ntohs(name.v6.sin6_port);
+                ret->v6 = name.v6.sin6_addr;
+                ret->scope = name.v6.sin6_scope_id;
+        } else
+                return -EAFNOSUPPORT;
+        return 0;
+}
+
+int udp_adopt_listener(int fd, Address *ret_bound)
+{
+        static const int on = 1;
+        int flags = fcntl(fd, F_GETFL);
+
+        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+                return -errno;
+        if (setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) < 0)
+                return -errno;
+        return local_address(fd, ret_bound);
+}
+
+int udp_listen(const Address *address)
+{
+        struct sockaddr_in name = to_sockaddr_in(address->v4, address->port);
+        _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0)
+                return -errno;
+        return TAKE_FD(fd);
+}
+
+int udp_reconnect(int fd, const Address *peer, Address *ret_local)
+{
+        struct sockaddr_in6 name = to_sockaddr_in6(peer);
+
+        if (connect(fd, (struct sockaddr *)&name, sizeof(name)) < 0)
+                return -errno;
+        return local_address(fd, ret_local);
+}
+
+int udp_connect(const Address *peer, Address *ret_local)
+{
+        _cleanup_close_ int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = udp_reconnect(fd, peer, ret_local);
+        return r < 0 ? r : TAKE_FD(fd);
+}
+
+/* recvmmsg() until it says something about datagrams: ICMP errors are counted and read past. */
+static int receive(int fd, Batch *batch, unsigned n_max, uint64_t *n_icmp)
+{
+        for (unsigned i = 0; i < ICMP_RETRIES_MAX; i++) {
+                int n = recvmmsg(fd, batch->io->messages, n_max, MSG_DONTWAIT, NULL);
+
+                if (n >= 0)
+                        return n;
+                if (is_ours(errno))
+                        return -errno;
+                if (is_icmp(errno))
+                        (*n_icmp)++;
+                else if (errno != EINTR)
+                        return 0; /* EAGAIN; or ENOMEM and the like, which pass */
+        }
+        return 0;
+}
+
+static void datagram_take(Datagram *d, const struct mmsghdr *message)
+{
+        d->data = message->msg_hdr.msg_iov->iov_base;
+        d->size = message->msg_len;
+        d->truncated = message->msg_hdr.msg_flags & MSG_TRUNC;
+}
+
+int udp_receive(int fd, Batch *batch, unsigned n_max, uint64_t *n_icmp)
+{
+        int n;
+
+        for (unsigned i = 0; i < n_max; i++) {
+                struct msghdr *header = &batch->io->messages[i].msg_hdr;
+
+                header->msg_name = NULL;
+                header->msg_namelen = 0;
+                header->msg_control = NULL;
+                header->msg_controllen = 0;
+        }
+        batch->n = 0;
+        n = receive(fd, batch, n_max, n_icmp);
+        if (n < 0)
+                return n;
+        for (int i = 0; i < n; i++)
+                datagram_take(&batch->items[i], &batch->io->messages[i]);
+        batch->n = (unsigned)n;
+        return n;
+}
+
+int udp_receive_from(int fd, Batch *batch, unsigned n_max)
+{
+        BatchIo *io = batch->io;
+        uint64_t n_icmp = 0; /* none reach an unconnected socket */
+        int n;
+
+        for (unsigned i = 0; i < n_max; i++) {
+                struct msghdr *header = &io->messages[i].msg_hdr;
+
+                header->msg_name = &io->names[i];
+                header->msg_namelen = sizeof(io->names[i]);
+                header->msg_control = &io->infos[i];
+                header->msg_controllen = sizeof(io->infos[i]);
+        }
+        batch->n = 0;
+        n = receive(fd, batch, n_max, &n_icmp);
+        if (n < 0)
+                return n;
+        for (int i = 0; i < n; i++) {
+                struct msghdr *header = &io->messages[i].msg_hdr;
+                const struct cmsghdr *control = CMSG_FIRSTHDR(header);
+                Datagram *d = &batch->items[i];
+                struct in_pktinfo info = {0};
+
+                datagram_take(d, &io->messages[i]);
+                d->source = io->names[i].sin_addr;
+                d->source_port = ntohs(io->names[i].sin_port);
+                if (control && control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO)
+                        memcpy(&info, CMSG_DATA(control), sizeof(info));
+                d->local = info.ipi_spec_dst;
+        }
+        batch->n = (unsigned)n;
+        return n;
+}
+
+/* Sends a prepared run in order, asking again from where the kernel stopped, until each one has its answer. */
+static int send_run(int fd, struct mmsghdr *messages, Datagram *run, unsigned n, uint64_t *n_icmp)
+{
+        bool again = true; /* may the datagram at `i` still be sent once more? */
+        unsigned i = 0;
+
+        while (i < n) {
+                int sent = sendmmsg(fd, messages + i, n - i, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+                if (sent > 0) {
+                        for (int k = 0; k < sent; k++)
+                                run[i++].error = 0;
+                        again = true;
+                        continue;
+                }
+                if (is_ours(errno))
+                        return -errno;
+                if (errno == EINTR)
+                        continue;
+                if (errno == EAGAIN) { /* the socket's buffer is full: the rest would hear the same */
+                        while (i < n)
+                                run[i++].error = EAGAIN;
+                        break;
+                }
+                if (is_icmp(errno)) {
+                        (*n_icmp)++;
+                        if (again) {
+                                again = false;
+                                continue;
+                        }
+                }
+                run[i++].error = errno;
+                again = true;
+        }
+        return 0;
+}
+
+static void send_prepare(struct mmsghdr *message, struct iovec *iov, const Datagram *d)
+{
+        *iov = (struct iovec){(void *)(uintptr_t)d->data, d->size};
+        message->msg_hdr = (struct msghdr){.msg_iov = iov, .msg_iovlen = 1};
+}
+
+int udp_send(int fd, Datagram *run, unsigned n, uint64_t *n_icmp)
+{
+        struct mmsghdr messages[BATCH_MAX];
+        struct iovec iov[BATCH_MAX];
+
+        for (unsigned i = 0; i < n; i++)
+                send_prepare(&messages[i], &iov[i], &run[i]);
+        return send_run(fd, messages, run, n, n_icmp);
+}
+
+int udp_send_to(int fd, struct in_addr from, struct in_addr to, uint16_t to_port, Datagram *run, unsigned n)
+{
+        struct sockaddr_in name = to_sockaddr_in(to, to_port);
+        struct in_pktinfo info = {.ipi_spec_dst = from};
+        PacketInfo control = {0};
+        struct mmsghdr messages[BATCH_MAX];
+        struct iovec iov[BATCH_MAX];
+        uint64_t n_icmp = 0;
+
+        control.header = (struct cmsghdr){CMSG_LEN(sizeof(info)), IPPROTO_IP, IP_PKTINFO};
+        memcpy(CMSG_DATA(&control.header), &info, sizeof(info));
+        for (unsigned i = 0; i < n; i++) {
+                send_prepare(&messages[i], &iov[i], &run[i]);
+                messages[i].msg_hdr.msg_name = &name;
+                messages[i].msg_hdr.msg_namelen = sizeof(name);
+                messages[i].msg_hdr.msg_control = &control;
+                messages[i].msg_hdr.msg_controllen = sizeof(control);
+        }
+        return send_run(fd, messages, run, n, &n_icmp);
+}

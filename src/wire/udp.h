@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * The one place that says sockaddr, cmsg, recvmmsg and sendmmsg. Nothing here waits: every socket is non-blocking.
+ *
+ * Two kinds of failure, in two places. A negative return is ours (a bad descriptor, a bad pointer). What the world did
+ * to a datagram is in Datagram.error, and ICMP errors are counted apart as advice: a connected UDP socket reports the
+ * last one on the next call instead of doing that call's work (Linux, every version), so a receive reads on and a send
+ * sends the same datagram once more.
+ */
+#include "wire/address.h"
+#include "wire/datagram.h"
+
+/* An IPv4 socket bound to `address`, ready for udp_receive_from(). Its descriptor or a negative errno. */
+int udp_listen(const Address *address);
+
+/* Makes an inherited IPv4 socket ready: non-blocking, IP_PKTINFO. *ret_bound: where it is bound. 0 or negative errno.
+ */
+int udp_adopt_listener(int fd, Address *ret_bound);
+
+/* An IPv6 socket of its own port, connected. *ret_local: its own address. Its descriptor or a negative errno. */
+int udp_connect(const Address *peer, Address *ret_local);
+
+/* Points a connected socket at another peer; the local port stays. 0 or negative errno. */
+int udp_reconnect(int fd, const Address *peer, Address *ret_local);
+
+/*
+ * Reads up to n_max datagrams: from a listener with sender and local address, from a connected socket without. Fills
+ * the batch and returns how many there are (0: nothing waiting). ICMP errors met on the way are added to *n_icmp.
+ */
+int udp_receive_from(int fd, Batch *batch, unsigned n_max);
+int udp_receive(int fd, Batch *batch, unsigned n_max, uint64_t *n_icmp);
+
+/*
+ * Sends n (1 … BATCH_MAX) datagrams in order: to a connected socket's peer, or from the local IPv4 address `from` to
+ * `to`:`to_port`. Each one's `error` says what became of it. 0, or a negative errno when we are broken.
+ */
+int udp_send(int fd, Datagram *run, unsigned n, uint64_t *n_icmp);
+int udp_send_to(int fd, struct in_addr from, struct in_addr to, uint16_t to_port, Datagram *run, unsigned n);

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "wire/udp.h"
+#include "world.h"
+
+const PolicySettings world_settings = {
+                .timeouts = {[SESSION_UNREPLIED] = 30 * USEC_PER_SEC, [SESSION_ASSURED] = 180 * USEC_PER_SEC},
+                .reply_refresh = 12 * USEC_PER_MINUTE,
+                .max_sessions = 1000,
+                .max_datagram = DATAGRAM_ROOM,
+};
+
+static void on_opened(void *userdata, const Session *session, usec_t now)
+{
+        World *w = userdata;
+
+        (void)session, (void)now;
+        w->n_opened++;
+}
+
+static void on_closed(void *userdata, const Session *session, SessionEnd end, usec_t now)
+{
+        World *w = userdata;
+
+        (void)session, (void)now;
+        w->n_closed++;
+        w->last_end = end;
+}
+
+void world_run(const char *command)
+{
+        ck_assert_msg(system(command) == 0, "%s", command); /* NOLINT: the commands are the tests' own */
+}
+
+void world_init(World *w, uint64_t max_sessions)
+{
+        const RelayObserver observer = {.session_opened = on_opened, .session_closed = on_closed, .userdata = w};
+
+        *w = (World){.now = USEC_PER_DAY};
+        ck_assert_msg(unshare(CLONE_NEWNET) == 0, "world tests need the right to make a network namespace (root)");
+        world_run("ip link set lo up");
+        ck_assert_int_eq(relay_new(&w->relay, max_sessions, &observer), 0);
+}
+
+void world_done(World *w)
+{
+        world_settle(w);
+        for (uint16_t i = 0; i < w->relay->n_listeners; i++)
+                ck_assert_msg(stats_conserved(&w->relay->listeners[i]->stats), "listener %u: datagrams vanished", i);
+        ck_assert_uint_eq(counter_get(&w->relay->quota.current), w->n_opened - w->n_closed);
+        w->relay = relay_free(w->relay);
+}
+
+Policy *world_policy(World *w, const PolicySettings *settings, const Address *upstream)
+{
+        Policy *policy;
+
+        ck_assert_int_eq(relay_add_policy(w->relay, &upstream_direct, settings ? settings : &world_settings, &policy),
+                         0);
+        if (upstream)
+                upstream_set_address(&policy->upstream, upstream);
+        return policy;
+}
+
+const Listener *world_listener(World *w, const char *address, Policy *policy, Address *ret_address)
+{
+        Address any = {.family = AF_INET};
+        const Listener *listener;
+        int fd;
+
+        ck_assert_int_eq(inet_pton(AF_INET, address ? address : "127.0.0.1", &any.v4), 1);
+        fd = udp_listen(&any);
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(relay_add_listener(w->relay, &listener_udp, fd, policy, &listener), 0);
+        if (ret_address)
+                *ret_address = listener->bound;
+        return listener;
+}
+
+static bool readable(int fd, int milliseconds)
+{
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+
+        return poll(&p, 1, milliseconds) > 0;
+}
+
+void world_settle(World *w)
+{
+        while (readable(relay_get_fd(w->relay), 5))
+                ck_assert_int_ge(relay_dispatch(w->relay, w->now), 0);
+}
+
+void world_pass(World *w, usec_t t)
+{
+        usec_t until = w->now + t;
+
+        while (relay_deadline(w->relay) <= until) {
+                if (relay_deadline(w->relay) > w->now)
+                        w->now = relay_deadline(w->relay);
+                relay_expire(w->relay, w->now);
+        }
+        w->now = until;
+}
+
+static struct sockaddr_storage name_of(const Address *a, socklen_t *ret_length)
+{
+        struct sockaddr_storage name = {.ss_family = a->family};
+
+        if (a->family == AF_INET) {
+                struct sockaddr_in *v4 = (struct sockaddr_in *)&name;
+
+                v4->sin_addr = a->v4;
+                v4->sin_port = htons(a->port);
+                *ret_length = sizeof(*v4);
+        } else {
+                struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&name;
+
+                v6->sin6_addr = a->v6;
+                v6->sin6_port = htons(a->port);
+                *ret_length = sizeof(*v6);
+        }
+        return name;
+}
+
+int client_new(const char *from, const Address *listener)
+{
+        struct sockaddr_in local = {.sin_family = AF_INET};
+        socklen_t length;
+        struct sockaddr_storage peer = name_of(listener, &length);
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+        ck_assert_int_ge(fd, 0);
+        if (from) {
+                ck_assert_int_eq(inet_pton(AF_INET, from, &local.sin_addr), 1);
+                ck_assert_int_eq(bind(fd, (struct sockaddr *)&local, sizeof(local)), 0);
+        }
+        ck_assert_int_eq(connect(fd, (struct sockaddr *)&peer, length), 0);
+        return fd;
+}
+
+int upstream_new(const char *address, uint16_t port, Address *ret)
+{
+        struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+        socklen_t length = sizeof(name);
+        int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(inet_pton(AF_INET6, address ? address : "::1", &name.sin6_addr), 1);
+        ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+        ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&name, &length), 0);
+        *ret = (Address){.family = AF_INET6, .port = ntohs(name.sin6_port), .v6 = name.sin6_addr};
+        return fd;
+}
+
+void peer_send(int fd, const void *data, size_t size)
+{
+        ssize_t n = send(fd, data, size, 0);
+
+        if (n < 0) /* an ICMP error of an earlier one */
+                n = send(fd, data, size, 0);
+        ck_assert_int_eq(n, (ssize_t)size);
+}
+
+void upstream_reply(int fd, const Address *to, const void *data, size_t size)
+{
+        socklen_t length;
+        struct sockaddr_storage name = name_of(to, &length);
+
+        ck_assert_int_eq(sendto(fd, data, size, 0, (struct sockaddr *)&name, length), (ssize_t)size);
+}
+
+size_t peer_receive(World *w, int fd, void *data, size_t size, Address *ret_from)
+{
+        union {
+                struct sockaddr any;
+                struct sockaddr_in v4;
+                struct sockaddr_in6 v6;
+        } name;
+        socklen_t length = sizeof(name);
+        ssize_t n;
+
+        if (!readable(fd, 0))
+                world_settle(w);
+        ck_assert_msg(readable(fd, 2000), "a datagram that should have come did not");
+        n = recvfrom(fd, data, size, 0, &name.any, &length);
+        ck_assert_int_ge(n, 0);
+        if (ret_from && name.any.sa_family == AF_INET)
+                *ret_from = (Address){.family = AF_INET, .port = ntohs(name.v4.sin_port), .v4 = name.v4.sin_addr};
+        else if (ret_from)
+                *ret_from = (Address){.family = AF_INET6, .port = ntohs(name.v6.sin6_port), .v6 = name.v6.sin6_addr};
+        return (size_t)n;
+}
+
+bool peer_silent(World *w, int fd)
+{
+        world_settle(w);
+        return !readable(fd, 20);
+}
+
+Address world_round(World *w, int client, int upstream, const char *text)
+{
+        char got[2000];
+        Address from;
+
+        peer_send(client, text, strlen(text));
+        ck_assert_uint_eq(peer_receive(w, upstream, got, sizeof(got), &from), strlen(text));
+        ck_assert_mem_eq(got, text, strlen(text));
+        upstream_reply(upstream, &from, text, strlen(text));
+        ck_assert_uint_eq(peer_receive(w, client, got, sizeof(got), NULL), strlen(text));
+        ck_assert_mem_eq(got, text, strlen(text));
+        return from;
+}
+
+uint64_t world_verdicts(const Listener *l, Direction d, Verdict v)
+{
+        return counter_get(&l->stats.directions[d].verdicts[v]);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * A world of its own for each test: a private network namespace, a real Relay on real sockets, clients and upstreams as
+ * plain sockets. The relay's time is the test's: it passes only when the test says so. Ends by asserting the law of
+ * conservation. Failures abort the test.
+ */
+#include <check.h>
+
+#include "relay/relay.h"
+
+typedef struct World {
+        Relay *relay;
+        usec_t now;
+        unsigned n_opened, n_closed;
+        SessionEnd last_end;
+} World;
+
+extern const PolicySettings world_settings; /* 180 s, 30 s, 12 min, 1000 sessions, any size */
+
+/* Unshares the network (once a process: Check forks one for each test) and brings up the loopback. */
+void world_init(World *w, uint64_t max_sessions);
+void world_done(World *w);
+
+/* Runs a command line of ip(8), tc(8) … that must succeed. */
+void world_run(const char *command);
+
+Policy *world_policy(World *w, const PolicySettings *settings, const Address *upstream);
+/* Binds and adds a listener; *ret_address is where. address NULL: 127.0.0.1, any port. */
+const Listener *world_listener(World *w, const char *address, Policy *policy, Address *ret_address);
+
+/* Lets the relay work until it is quiet for a moment. */
+void world_settle(World *w);
+/* Moves the clock, and lets sessions expire on their way there. */
+void world_pass(World *w, usec_t t);
+
+/* Clients and upstreams. All sockets are non-blocking; peers wait up to 2 s for what must come. */
+int client_new(const char *from, const Address *listener);          /* connected; from NULL: any address */
+int upstream_new(const char *address, uint16_t port, Address *ret); /* bound; port 0: any */
+void peer_send(int fd, const void *data, size_t size);
+void upstream_reply(int fd, const Address *to, const void *data, size_t size);
+size_t peer_receive(World *w, int fd, void *data, size_t size, Address *ret_from); /* fails the test if nothing comes */
+bool peer_silent(World *w, int fd);                                                /* nothing there once all is quiet */
+
+/* One datagram there and back; returns the address the upstream saw. */
+Address world_round(World *w, int client, int upstream, const char *text);
+
+uint64_t world_verdicts(const Listener *l, Direction d, Verdict v);
