@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The thread boundary: real workers with their relays, loops and mailboxes. Two of them live side by side in one process,
- * because a Relay is nobody's global. This is also what ThreadSanitizer looks at.
+ * The thread boundary: real workers with their relays, loops and mailboxes. Two of them live side by side in one
+ * process, because a Relay is nobody's global. This is also what ThreadSanitizer looks at.
  */
 #include <poll.h>
 #include <string.h>
