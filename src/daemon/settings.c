@@ -14,6 +14,7 @@
 
 #define UNREPLIED_TIMEOUT (30 * USEC_PER_SEC) /* conntrack's nf_conntrack_udp_timeout */
 #define REPLY_REFRESH_TIMEOUTS 4
+#define SPAN_MAX (30 * USEC_PER_DAY)
 
 enum { MAX_SESSIONS_LIMIT = 1000000 };
 
@@ -35,7 +36,7 @@ static int parse_span(const char *text, void *ret, const char **ret_why)
         if (usec_parse(text, &span) < 0)
                 return -EINVAL;
         *ret_why = "must be from 1ms to 30d";
-        if (span < USEC_PER_MSEC || span > 30 * USEC_PER_DAY)
+        if (span < USEC_PER_MSEC || span > SPAN_MAX)
                 return -EINVAL;
         memcpy(ret, &span, sizeof(span));
         return 0;
@@ -167,6 +168,8 @@ void settings_complete(Settings *s)
         settings_overlay(&defaults, s);
         if (!settings_given(s, SETTING_REPLY_REFRESH))
                 defaults.reply_refresh = REPLY_REFRESH_TIMEOUTS * defaults.session_timeout;
+        if (defaults.reply_refresh > SPAN_MAX)
+                defaults.reply_refresh = SPAN_MAX;
         if (defaults.unreplied_timeout > defaults.session_timeout)
                 defaults.unreplied_timeout = defaults.session_timeout;
         *s = defaults;

@@ -17,7 +17,7 @@ typedef struct Leg {
 /* 0 or a negative errno: what the world said (-EMFILE, -EADDRINUSE …); then the leg holds nothing. */
 int leg_open(Leg *leg, const Address *peer);
 
-/* Points the leg at another address; its local port stays. 0 or negative errno: then it is as it was. */
+/* Points the leg at another address; its local port stays. 0 or negative errno: then it leads nowhere for now. */
 int leg_retarget(Leg *leg, const Address *peer);
 
 void leg_close(Leg *leg);

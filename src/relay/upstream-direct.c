@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Believes: connecting a UDP socket again costs about a microsecond, so legs follow a changed address one by one, each
- * with its next datagram, and no turn has to walk the table. A leg that cannot follow stays where it is.
+ * Believes: connecting a UDP socket again is cheap, so legs follow a changed address one by one, each with its next
+ * datagram, and no turn has to walk the table. A leg that cannot follow tries again with each datagram.
  */
 #include "relay/upstream.h"
 #include "wire/udp.h"
@@ -36,8 +36,16 @@ static void direct_close(Upstream *upstream, Leg *leg)
 
 static int direct_forward(Upstream *upstream, Leg *leg, Datagram *run, unsigned n, uint64_t *n_icmp)
 {
-        if (leg->generation != upstream->generation && leg_retarget(leg, &upstream->address) >= 0)
+        if (leg->generation != upstream->generation) {
+                int r = leg_retarget(leg, &upstream->address);
+
+                if (r < 0) {
+                        for (unsigned i = 0; i < n; i++)
+                                run[i].error = -r;
+                        return 0;
+                }
                 leg->generation = upstream->generation;
+        }
         return udp_send(leg->fd, run, n, n_icmp);
 }
 

@@ -51,6 +51,14 @@ int address_parse_listener(const char *text, Address *ret, const char **ret_why)
         return 0;
 }
 
+/* An interface that is named by its index, and need not be there yet; or 0. */
+static uint32_t zone_index(const char *digits)
+{
+        unsigned long index = strtoul(digits, NULL, 10);
+
+        return index <= INT32_MAX ? (uint32_t)index : 0;
+}
+
 /* `2001:db8::1` or `fe80::1%eth0`. */
 static int ipv6_parse(const char *host, Address *ret, const char **ret_why)
 {
@@ -68,7 +76,7 @@ static int ipv6_parse(const char *host, Address *ret, const char **ret_why)
         if (zone) {
                 ret->scope = if_nametoindex(zone + 1);
                 if (ret->scope == 0 && zone[1] && strspn(zone + 1, "0123456789") == strlen(zone + 1))
-                        ret->scope = (uint32_t)strtoul(zone + 1, NULL, 10);
+                        ret->scope = zone_index(zone + 1);
                 if (ret->scope == 0) {
                         *ret_why = "no network interface has the name behind the %";
                         return -EINVAL;

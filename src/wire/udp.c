@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -141,7 +142,7 @@ int udp_listen(const Address *address)
         return TAKE_FD(fd);
 }
 
-int udp_reconnect(int fd, const Address *peer, Address *ret_local)
+static int connect_to(int fd, const Address *peer, Address *ret_local)
 {
         struct sockaddr_in6 name = to_sockaddr_in6(peer);
 
@@ -157,8 +158,35 @@ int udp_connect(const Address *peer, Address *ret_local)
 
         if (fd < 0)
                 return -errno;
-        r = udp_reconnect(fd, peer, ret_local);
+        r = connect_to(fd, peer, ret_local);
         return r < 0 ? r : TAKE_FD(fd);
+}
+
+/*
+ * A second connect() alone would keep the source address that suited the first peer. So the association is dissolved,
+ * which frees an automatic port, too: it is bound again at once. Meanwhile a filter keeps strangers out.
+ */
+int udp_reconnect(int fd, const Address *peer, Address *ret_local)
+{
+        static const struct sock_filter drop_all[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+        const struct sock_fprog filter = {ELEMENTSOF(drop_all), (struct sock_filter *)(uintptr_t)drop_all};
+        const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+        Address own = {0};
+        struct sockaddr_in6 name;
+        int r;
+
+        r = local_address(fd, &own);
+        if (r < 0)
+                return r;
+        name = to_sockaddr_in6(&(Address){.port = own.port});
+        if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) < 0)
+                return -errno;
+        (void)connect(fd, &nobody, sizeof(nobody));
+        (void)bind(fd, (const struct sockaddr *)&name, sizeof(name)); /* EINVAL: it kept its port */
+        r = connect_to(fd, peer, ret_local);
+        if (r >= 0)
+                (void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &(int){0}, sizeof(int));
+        return r;
 }
 
 /* recvmmsg() until it says something about datagrams: ICMP errors are counted and read past. */

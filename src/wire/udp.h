@@ -21,7 +21,10 @@ int udp_adopt_listener(int fd, Address *ret_bound);
 /* An IPv6 socket of its own port, connected. *ret_local: its own address. Its descriptor or a negative errno. */
 int udp_connect(const Address *peer, Address *ret_local);
 
-/* Points a connected socket at another peer; the local port stays. 0 or negative errno. */
+/*
+ * Points a connected socket at another peer; the local port stays, the source address is chosen anew. 0, or a negative
+ * errno: then it is connected to nobody and lets nothing in, until a later call succeeds.
+ */
 int udp_reconnect(int fd, const Address *peer, Address *ret_local);
 
 /*

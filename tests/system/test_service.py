@@ -227,13 +227,12 @@ class Service(Installed):
         self.machine.systemctl("reload", "udp46.service")
         self.assert_relayed(client)
         self.machine.systemctl("stop", "udp46.socket", "udp46.service")
-        ids = {entry["MESSAGE_ID"]: entry["MESSAGE"] for entry in self.said() if "MESSAGE_ID" in entry}
+        ids = {entry["MESSAGE_ID"] for entry in self.said() if "MESSAGE_ID" in entry}
         self.assertTrue(ids)
-        for message_id, message in ids.items():
-            with self.subTest(message):
-                explained = self.machine.run("journalctl", "--no-pager", "-x", f"MESSAGE_ID={message_id}").stdout
-                self.assertIn(" Subject: ", explained)
-                self.assertNotRegex(explained, r"@\w+@", "systemd fills only fields without digits in their names")
+        for message_id in ids:
+            self.machine.run("journalctl", "--dump-catalog", message_id)
+        explained = self.machine.run("journalctl", "--no-pager", "-x", *[f"MESSAGE_ID={one}" for one in ids]).stdout
+        self.assertEqual(sorted(set(re.findall(r"@\w+@", explained))), [], "systemd fills only names without digits")
 
     def test_no_privileges(self):
         self.relay()

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+
+#include "unit.h"
+#include "wire/address.h"
+
+#define NAME_50 "a23456789.b23456789.c23456789.d23456789.e23456789."
+#define NAME_250 NAME_50 NAME_50 NAME_50 NAME_50 NAME_50
+
+static const struct {
+        const char *text, *formatted; /* NULL: as the text */
+} good_listeners[] = {
+        {"127.0.0.1:51820", NULL},
+        {"0.0.0.0:1", NULL},
+        {"192.0.2.10:65535", NULL},
+        {"255.255.255.255:53", NULL},
+        {"192.0.2.10:00053", "192.0.2.10:53"},
+};
+
+static const char *const bad_listeners[] = {
+        "",
+        ":",
+        ":53",
+        "192.0.2.10",
+        "192.0.2.10:",
+        "192.0.2.10:0",
+        "192.0.2.10:00000",
+        "192.0.2.10:65536",
+        "192.0.2.10:70000",
+        "192.0.2.10:655360",
+        "192.0.2.10:99999999999999999999",
+        "192.0.2.10:-53",
+        "192.0.2.10:+53",
+        "192.0.2.10: 53",
+        "192.0.2.10:53 ",
+        "192.0.2.10:53\n",
+        "192.0.2.10:0x35",
+        "192.0.2.10:5.3",
+        "192.0.2.10:domain",
+        " 192.0.2.10:53",
+        "192.0.2.10 :53",
+        "192.0.2:53",
+        "192.0.2.256:53",
+        "192.0.2.10.1:53",
+        "192.0.2.010:53",
+        "0xc0.0.2.10:53",
+        "3221225994:53",
+        "192.0.2.-1:53",
+        "192.0.2.10.:53",
+        "192.0.2.10:53:53",
+        "[192.0.2.10]:53",
+        "[::1]:53",
+        "::1:53",
+        "2001:db8::1:53",
+        "::ffff:192.0.2.10:53",
+        "localhost:53",
+        "eth0:53",
+        "*:53",
+        NAME_250 ":53",
+};
+
+START_TEST(good_listener)
+{
+        const char *text = good_listeners[_i].text, *formatted = good_listeners[_i].formatted, *why = NULL;
+        char buffer[ADDRESS_TEXT_MAX];
+        Address address;
+
+        ck_assert_msg(address_parse_listener(text, &address, &why) == 0, "%s: %s", text, why);
+        ck_assert_uint_eq(address.family, AF_INET);
+        ck_assert_uint_eq(address.scope, 0);
+        ck_assert_str_eq(address_format(buffer, &address), formatted ? formatted : text);
+}
+END_TEST
+
+START_TEST(bad_listener)
+{
+        const Address untouched = {.family = AF_INET, .port = 4711};
+        Address address = untouched;
+        const char *why = NULL;
+
+        ck_assert_msg(address_parse_listener(bad_listeners[_i], &address, &why) == -EINVAL, "accepted: %s",
+                      bad_listeners[_i]);
+        ck_assert_msg(why && *why, "no reason for %s", bad_listeners[_i]);
+        ck_assert_msg(address_equal(&address, &untouched), "%s is refused, yet changes the address", bad_listeners[_i]);
+}
+END_TEST
+
+static const struct {
+        const char *text, *host;
+        uint16_t port;
+        const char *address; /* NULL: a name */
+} good_endpoints[] = {
+        {"[2001:db8::1]:51820", "2001:db8::1", 51820, "[2001:db8::1]:51820"},
+        {"[2001:DB8:0:0:0:0:0:1]:1", "2001:DB8:0:0:0:0:0:1", 1, "[2001:db8::1]:1"},
+        {"[::1]:65535", "::1", 65535, "[::1]:65535"},
+        {"[64:ff9b::192.0.2.1]:53", "64:ff9b::192.0.2.1", 53, "[64:ff9b::c000:201]:53"},
+        {"[fe80::1%lo]:53", "fe80::1%lo", 53, "[fe80::1%lo]:53"},
+        {"[fe80::1%1]:53", "fe80::1%1", 53, "[fe80::1%lo]:53"},
+        {"[fe80::1%4000000]:53", "fe80::1%4000000", 53, "[fe80::1%4000000]:53"},
+        {"home.example:51820", "home.example", 51820, NULL},
+        {"home.example.:51820", "home.example.", 51820, NULL},
+        {"localhost:53", "localhost", 53, NULL},
+        {"a_b-c.1x.example:53", "a_b-c.1x.example", 53, NULL},
+        {"9p:564", "9p", 564, NULL},
+        {"xn--bcher-kva.example:53", "xn--bcher-kva.example", 53, NULL},
+        {NAME_250 "abcde:65535", NAME_250 "abcde", 65535, NULL},
+};
+
+START_TEST(good_endpoint)
+{
+        const char *text = good_endpoints[_i].text, *why = NULL;
+        char buffer[ENDPOINT_TEXT_MAX];
+        Endpoint endpoint, again;
+
+        ck_assert_msg(endpoint_parse(text, &endpoint, &why) == 0, "%s: %s", text, why);
+        ck_assert_str_eq(endpoint.host, good_endpoints[_i].host);
+        ck_assert_uint_eq(endpoint.port, good_endpoints[_i].port);
+        if (good_endpoints[_i].address) {
+                ck_assert_uint_eq(endpoint.literal.port, endpoint.port);
+                ck_assert_str_eq(address_format(buffer, &endpoint.literal), good_endpoints[_i].address);
+        } else
+                ck_assert_uint_eq(endpoint.literal.family, 0);
+        ck_assert_str_eq(endpoint_format(buffer, &endpoint), text);
+        ck_assert_int_eq(endpoint_parse(buffer, &again, &why), 0);
+        ck_assert_str_eq(again.host, endpoint.host);
+}
+END_TEST
+
+static const struct {
+        const char *text, *why; /* part of the reason */
+} bad_endpoints[] = {
+        {"", "expected"},
+        {":", "expected"},
+        {":53", "expected"},
+        {"[]:53", "expected"},
+        {"[", "expected"},
+        {"[::1", "expected"},
+        {"[::1]", "expected"},
+        {"[::1]53", "expected"},
+        {"[::1] :53", "expected"},
+        {"home.example", "expected"},
+        {"[::1]:", "port"},
+        {"[::1]:0", "port"},
+        {"[::1]:70000", "port"},
+        {"[::1]:65536", "port"},
+        {"[::1]:-1", "port"},
+        {"[::1]:+1", "port"},
+        {"[::1]:wg", "port"},
+        {"[::1]:53 ", "port"},
+        {"home.example:", "port"},
+        {"home.example:0", "port"},
+        {"home.example:123456", "port"},
+        {"[2001:db8::1", "expected"},
+        {"[2001:db8:::1]:53", "not an IPv6 address"},
+        {"[2001:db8::g]:53", "not an IPv6 address"},
+        {"[1:2:3:4:5:6:7:8:9]:53", "not an IPv6 address"},
+        {"[ ::1]:53", "not an IPv6 address"},
+        {"[home.example]:53", "not an IPv6 address"},
+        {"[192.0.2.1]:53", "not an IPv6 address"},
+        {"[[::1]]:53", "expected"},
+        {"[2001:db8:2001:db8:2001:db8:2001:db8:2001:db8:2001:db8::1]:53", "not an IPv6 address"},
+        {"2001:db8::1:53", "brackets"},
+        {"::1:53", "brackets"},
+        {"fe80::1%lo:53", "brackets"},
+        {"a:b:53", "brackets"},
+        {"192.0.2.1:51820", "IPv4"},
+        {"127.1:53", "IPv4"},
+        {"3221225985:53", "IPv4"},
+        {"home.example.42:53", "IPv4"},
+        {"[::ffff:192.0.2.1]:53", "IPv4-mapped"},
+        {"[::ffff:c000:201]:53", "IPv4-mapped"},
+        {"[::]:53", "unspecified"},
+        {"[0:0:0:0:0:0:0:0]:53", "unspecified"},
+        {"[ff02::1]:53", "multicast"},
+        {"[ff02::1%lo]:53", "multicast"},
+        {"[ff0e::1]:53", "multicast"},
+        {"[fe80::1]:53", "interface"},
+        {"[febf::1]:53", "interface"},
+        {"[fe80::1%]:53", "interface"},
+        {"[fe80::1%0]:53", "interface"},
+        {"[fe80::1%nosuchinterface]:53", "interface"},
+        {"[fe80::1%-1]:53", "interface"},
+        {"[fe80::1%1x]:53", "interface"},
+        {"[fe80::1%%lo]:53", "interface"},
+        {"[fe80::1%4294967296]:53", "interface"},
+        {"[fe80::1%4294967297]:53", "interface"}, /* 2^32 + 1: not interface 1 */
+        {"home example:53", "not a host name"},
+        {" home.example:53", "not a host name"},
+        {"-home.example:53", "not a host name"},
+        {".home.example:53", "not a host name"},
+        {"home..example:53", "not a host name"},
+        {"home.example/:53", "not a host name"},
+        {"home\n.example:53", "not a host name"},
+        {"h\303\266me.example:53", "not a host name"},
+        {"*:53", "not a host name"},
+        {"%lo:53", "not a host name"},
+        {NAME_250 "abcdef:53", "expected"},
+        {"[" NAME_250 "abcdef]:53", "expected"},
+};
+
+START_TEST(bad_endpoint)
+{
+        const char *text = bad_endpoints[_i].text, *expected = bad_endpoints[_i].why, *why = NULL;
+        Endpoint endpoint = {.host = "untouched", .port = 4711};
+
+        ck_assert_msg(endpoint_parse(text, &endpoint, &why) == -EINVAL, "accepted: %s", text);
+        ck_assert_msg(why && strstr(why, expected), "%s: `%s` instead of something with `%s`", text, why, expected);
+        ck_assert_str_eq(endpoint.host, "untouched");
+        ck_assert_uint_eq(endpoint.port, 4711);
+}
+END_TEST
+
+/* No byte anywhere in a text leads astray. */
+START_TEST(every_byte_in_every_place)
+{
+        static const char *const texts[] = {"[2001:db8::1%lo]:53", "home.example:53", "192.0.2.10:53"};
+        char buffer[ENDPOINT_TEXT_MAX], text[32];
+        const char *why;
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++)
+                for (size_t at = 0; at < strlen(texts[i]); at++)
+                        for (int byte = 1; byte < 256; byte++) {
+                                Endpoint endpoint, again;
+                                Address address;
+
+                                (void)strcpy(text, texts[i]);
+                                text[at] = (char)byte;
+                                why = NULL;
+                                if (endpoint_parse(text, &endpoint, &why) == 0) {
+                                        (void)endpoint_format(buffer, &endpoint);
+                                        ck_assert_int_eq(endpoint_parse(buffer, &again, &why), 0);
+                                        ck_assert_str_eq(again.host, endpoint.host);
+                                        ck_assert(address_equal(&again.literal, &endpoint.literal));
+                                } else
+                                        ck_assert_ptr_nonnull(why);
+                                why = NULL;
+                                if (address_parse_listener(text, &address, &why) < 0)
+                                        ck_assert_ptr_nonnull(why);
+                        }
+}
+END_TEST
+
+static const struct {
+        const char *address;
+        uint16_t port;
+        bool honest;
+} sources[] = {
+        {"192.0.2.10", 62000, true}, {"10.0.0.1", 1, true},         {"127.0.0.1", 65535, true},
+        {"1.0.0.0", 53, true},       {"223.255.255.255", 53, true}, {"192.0.2.10", 0, false},
+        {"0.0.0.0", 53, false},      {"0.0.0.1", 53, false},        {"0.255.255.255", 53, false},
+        {"224.0.0.0", 53, false},    {"224.0.0.1", 53, false},      {"239.255.255.255", 53, false},
+        {"240.0.0.0", 53, false},    {"255.255.255.255", 53, false},
+};
+
+START_TEST(honest_sources)
+{
+        struct in_addr address;
+        const char *why;
+
+        ck_assert_int_eq(inet_pton(AF_INET, sources[_i].address, &address), 1);
+        why = address_source_refusal(address, sources[_i].port);
+        ck_assert_msg(!why == sources[_i].honest, "%s:%u: %s", sources[_i].address, sources[_i].port, why ? why : "fine");
+}
+END_TEST
+
+START_TEST(other_families_are_no_upstream)
+{
+        const Address v4 = {.family = AF_INET, .port = 53}, none = {0}, other = {.family = AF_UNIX};
+
+        ck_assert_ptr_nonnull(address_upstream_refusal(&v4));
+        ck_assert_ptr_nonnull(address_upstream_refusal(&none));
+        ck_assert_ptr_nonnull(address_upstream_refusal(&other));
+}
+END_TEST
+
+START_TEST(equal_addresses)
+{
+        const Address none = {0}, none_too = {.v6 = IN6ADDR_LOOPBACK_INIT};
+        const Address a = {.family = AF_INET6, .port = 53, .scope = 1, .v6 = IN6ADDR_LOOPBACK_INIT};
+        Address b = a;
+        Address v4 = {.family = AF_INET, .port = 53}, other = v4;
+
+        ck_assert(address_equal(&a, &b));
+        b.port++;
+        ck_assert(!address_equal(&a, &b));
+        b = a;
+        b.scope++;
+        ck_assert(!address_equal(&a, &b));
+        b = a;
+        b.v6.s6_addr[0] = 1;
+        ck_assert(!address_equal(&a, &b));
+        b = a;
+        b.family = AF_INET;
+        ck_assert(!address_equal(&a, &b));
+
+        other.v6.s6_addr[15] = 1; /* behind an IPv4 address, means nothing */
+        ck_assert(address_equal(&v4, &other));
+        other.v4.s_addr = 1;
+        ck_assert(!address_equal(&v4, &other));
+        ck_assert(address_equal(&none, &none_too));
+        ck_assert(!address_equal(&none, &v4));
+}
+END_TEST
+
+START_TEST(formats)
+{
+        Address v4 = {.family = AF_INET, .port = 62000}, none = {0};
+        Address v6 = {.family = AF_INET6, .port = 65535, .scope = UINT32_MAX};
+        char buffer[ADDRESS_TEXT_MAX];
+
+        ck_assert_int_eq(inet_pton(AF_INET, "192.0.2.10", &v4.v4), 1);
+        ck_assert_str_eq(address_format(buffer, &v4), "192.0.2.10:62000");
+        ck_assert_str_eq(address_format(buffer, &none), "-");
+        ck_assert_int_eq(inet_pton(AF_INET6, "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255", &v6.v6), 1);
+        ck_assert_str_eq(address_format(buffer, &v6), "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%4294967295]:65535");
+}
+END_TEST
+
+UNIT_SUITE("wire/address", UNIT_LOOP(good_listener, ELEMENTSOF(good_listeners)),
+           UNIT_LOOP(bad_listener, ELEMENTSOF(bad_listeners)), UNIT_LOOP(good_endpoint, ELEMENTSOF(good_endpoints)),
+           UNIT_LOOP(bad_endpoint, ELEMENTSOF(bad_endpoints)), UNIT_TEST(every_byte_in_every_place),
+           UNIT_LOOP(honest_sources, ELEMENTSOF(sources)), UNIT_TEST(other_families_are_no_upstream),
+           UNIT_TEST(equal_addresses), UNIT_TEST(formats))
