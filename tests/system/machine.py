@@ -188,7 +188,7 @@ class Network:
         self.ip("link", "add", name, "type", "veth", "peer", "name", other_name, "netns", other.path)
         for network, device, device_addresses in (self, name, addresses), (other, other_name, other_addresses):
             for address in device_addresses:
-                network.ip("address", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
+                network.ip("address", "add", *address.split(), "dev", device, *(["nodad"] if ":" in address else []))
             network.ip("link", "set", device, "up")
 
 
@@ -419,8 +419,9 @@ class Lab(contextlib.ExitStack):
             self.client.cable("eth0", self.machine.network, "client", [self.CLIENT + "/24"],
                               [self.RELAY + "/24", self.RELAY_TOO + "/24"])
             self.other.cable("eth0", self.machine.network, "other", [self.OTHER + "/24"], [self.RELAY_OTHER + "/24"])
-            self.home.cable("eth0", self.machine.network, "home", [self.HOME + "/64", self.HOME_TOO + "/64"],
-                            [self.RELAY6 + "/64"])
+            # The second one answers, but nothing of its own accord leaves from it.
+            self.home.cable("eth0", self.machine.network, "home",
+                            [self.HOME + "/64", self.HOME_TOO + "/64 preferred_lft 0"], [self.RELAY6 + "/64"])
             self.push(building.pop_all().__exit__)
 
 

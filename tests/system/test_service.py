@@ -60,6 +60,7 @@ class Package(LabTest):
     def test_installed_files(self):
         self.install()
         files = self.machine.run("dpkg", "--listfiles", "udp46").stdout.splitlines()
+        files += ["/usr" + name for name in files if name.startswith("/lib/")]            # the same directory
         units = [self.machine.show(unit, "FragmentPath") for unit in ("udp46.socket", "udp46.service")]
         for wanted in ["/usr/sbin/udp46", self.CONFIGURATION, *units, "/usr/lib/sysusers.d/udp46.conf",
                        "/usr/lib/systemd/catalog/udp46.catalog", "/usr/share/man/man8/udp46.8.gz",

@@ -82,6 +82,27 @@ START_TEST(assured_sessions_are_refreshed_by_both_sides)
 }
 END_TEST
 
+/* The list is in order of last use: who was refreshed must not hide who was not. */
+START_TEST(a_refreshed_session_does_not_hide_an_older_one)
+{
+        Pair p;
+        int other;
+
+        pair_init(&p);
+        pair_say(&p);
+        other = client_new(NULL, &p.listener);
+        peer_send(other, "o", 1);
+        (void)peer_receive(&p.w, p.home, &(char){0}, 1, NULL);
+        world_pass(&p.w, 20 * USEC_PER_SEC);
+        pair_say(&p);
+        world_pass(&p.w, 10 * USEC_PER_SEC);
+        ck_assert_uint_eq(n_sessions(&p), 1);
+        world_pass(&p.w, 20 * USEC_PER_SEC);
+        ck_assert_uint_eq(n_sessions(&p), 0);
+        world_done(&p.w);
+}
+END_TEST
+
 /* Fault 8: upstream chatter alone kept a session, and its slot, for ever. */
 START_TEST(replies_alone_do_not_keep_a_session)
 {
@@ -178,5 +199,6 @@ START_TEST(a_thousand_sessions_end_in_portions)
 END_TEST
 
 WORLD_SUITE("expiry", unreplied_sessions_end_early, assured_sessions_are_refreshed_by_both_sides,
-            replies_alone_do_not_keep_a_session, the_next_datagram_opens_a_new_session,
-            each_policy_has_its_own_time_outs, a_thousand_sessions_end_in_portions)
+            a_refreshed_session_does_not_hide_an_older_one, replies_alone_do_not_keep_a_session,
+            the_next_datagram_opens_a_new_session, each_policy_has_its_own_time_outs,
+            a_thousand_sessions_end_in_portions)
