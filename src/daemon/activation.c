@@ -98,9 +98,18 @@ static int take_inherited(ListenerSockets *sockets, const Config *config, FILE *
         return 0;
 }
 
-static int bind_listeners(ListenerSockets *sockets, const Options *options, FILE *problems)
+static int bind_listeners(ListenerSockets *sockets, const Config *config, const Options *options, FILE *problems,
+                          unsigned *n_problems)
 {
-        ListenerSocket *items = realloc(sockets->items, (sockets->n + options->n_listen) * sizeof(ListenerSocket));
+        Settings settings;
+        ListenerSocket *items;
+
+        if (config_for(config, LISTENER_DEFAULT_NAME, &settings) < 0) {
+                (void)fprintf(problems, "--listen: no upstream: write Upstream= under [Relay] in %s\n", config->path);
+                (*n_problems)++;
+                return 0;
+        }
+        items = realloc(sockets->items, (sockets->n + options->n_listen) * sizeof(ListenerSocket));
 
         if (!items)
                 return -ENOMEM;
@@ -135,7 +144,7 @@ int activation_collect(ListenerSockets *ret, const Config *config, const Options
         if (r < 0)
                 return r;
         if (options->n_listen > 0 && *ret_n_problems == 0) {
-                r = bind_listeners(&sockets, options, problems);
+                r = bind_listeners(&sockets, config, options, problems, ret_n_problems);
                 if (r < 0)
                         return r;
         }

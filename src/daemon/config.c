@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Believes: libinih splits lines into sections, keys and values well, but cuts what is too long for it and says only
- * numbers. So every line passes our own eyes first (length, NUL bytes, sections) and libinih sees only what it can
- * hold.
+ * Believes: libinih splits Key=value well, but cuts what is too long for it, tells nobody of an empty section and only
+ * of the first senseless line. So every line passes our own eyes first: sections are ours, and so is everything that is
+ * neither a section nor a comment nor Key=value. libinih sees the rest.
  */
 #include <errno.h>
 #include <ini.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/cleanup.h"
 #include "daemon/config.h"
+
+#define BLANKS " \t\r\v\f"
 
 typedef struct Reader {
         Config *config;
@@ -19,7 +23,8 @@ typedef struct Reader {
         FILE *problems;
         unsigned n_problems;
         unsigned line;
-        ConfigSection *section; /* NULL: a refused section, its keys are passed over */
+        bool in_section;        /* has there been one? */
+        ConfigSection *section; /* NULL: a refused one, its keys are passed over */
         bool stop;
 } Reader;
 
@@ -40,9 +45,10 @@ static const char *section_listener(const char *title)
 {
         if (strcmp(title, "Relay") == 0)
                 return "";
-        if (strncmp(title, "Relay ", 6) == 0 && title[6] && title[6] != ' ')
-                return title + 6;
-        return NULL;
+        if (strncmp(title, "Relay ", 6) != 0 || !title[6] || strchr(BLANKS, title[6]) ||
+            strchr(BLANKS, title[strlen(title) - 1]))
+                return NULL;
+        return title + 6;
 }
 
 static void open_section(Reader *reader, const char *title)
@@ -79,43 +85,64 @@ static void open_section(Reader *reader, const char *title)
         reader->section = section;
 }
 
-/* libinih's line source: fgets() with a look at what comes. */
+/* `[title]` with nothing behind it. */
+static void take_section(Reader *reader, char *line)
+{
+        char *close = strchr(line, ']');
+
+        reader->in_section = true;
+        reader->section = NULL;
+        if (!close || close[1 + strspn(close + 1, BLANKS "\n")]) {
+                complain(reader, "expected [Relay] or [Relay NAME] alone in the line");
+                return;
+        }
+        *close = '\0';
+        open_section(reader, line + 1);
+}
+
+/* One line of the file, whole and without NUL bytes. false: the end, or nothing that could be read on. */
+static bool next_line(Reader *reader, char line[static CONFIG_LINE_MAX + 2])
+{
+        const size_t room = CONFIG_LINE_MAX + 2;
+        size_t length;
+
+        if (reader->stop)
+                return false;
+        memset(line, '\n', room);
+        if (!fgets(line, (int)room, reader->file))
+                return false;
+        reader->line++;
+        length = (size_t)((char *)memrchr(line, '\0', room) - line); /* the NUL that fgets() wrote */
+        reader->stop = true;
+        if (strlen(line) < length)
+                complain(reader, "not a text file (a NUL byte)");
+        else if (length == room - 1 && line[length - 1] != '\n')
+                complain(reader, "the line is longer than %d bytes", CONFIG_LINE_MAX);
+        else
+                reader->stop = false;
+        return !reader->stop;
+}
+
+/* libinih's line source: fgets() with a look at what comes. What libinih shall not see reaches it as an empty line. */
 static char *read_line(char *text, int size, void *userdata)
 {
         Reader *reader = userdata;
-        char line[CONFIG_LINE_MAX + 2];
-        size_t length, start;
+        char buffer[CONFIG_LINE_MAX + 2], *line = buffer;
 
-        if (reader->stop)
+        if (!next_line(reader, buffer))
                 return NULL;
-        memset(line, '\n', sizeof(line));
-        if (!fgets(line, sizeof(line), reader->file))
-                return NULL;
-        reader->line++;
-        length = (size_t)((char *)memrchr(line, '\0', sizeof(line)) - line); /* the NUL that fgets() wrote */
-        reader->stop = true;
-        if (strlen(line) < length) {
-                complain(reader, "not a text file (a NUL byte)");
-                return NULL;
-        }
-        if (length == sizeof(line) - 1 && line[length - 1] != '\n') {
-                complain(reader, "the line is longer than %d bytes", CONFIG_LINE_MAX);
-                return NULL;
-        }
-        reader->stop = false;
-        start = strspn(line, " \t");
-        if (line[start] == '[') {
-                char *close = strchr(line + start, ']');
-
-                if (close) {
-                        *close = '\0';
-                        open_section(reader, line + start + 1);
-                        *close = ']';
-                }
-                if (!reader->section) /* libinih need not know a section that was refused, nor could it hold any name */
-                        return strcpy(text, "\n");
-        }
-        return strncpy(text, line, (size_t)size);
+        if (reader->line == 1 && strncmp(line, "\xef\xbb\xbf", 3) == 0) /* a byte order mark */
+                line += 3;
+        line += strspn(line, BLANKS);
+        if (*line == '[')
+                take_section(reader, line);
+        else if (strchr("#;\n", *line) || !*line)
+                ; /* a comment, or nothing */
+        else if (!strchr(line, '='))
+                complain(reader, "expected Key=value, [Relay] or [Relay NAME]");
+        else
+                return strncpy(text, line, (size_t)size);
+        return strcpy(text, "\n");
 }
 
 static int take_key(void *userdata, const char *title, const char *key, const char *value)
@@ -124,17 +151,16 @@ static int take_key(void *userdata, const char *title, const char *key, const ch
         ConfigSection *section = reader->section;
         const char *why;
 
-        if (!*title) {
-                complain(reader, "%s: stands before the first section", key);
-                return 1;
-        }
+        (void)title;
+        if (!reader->in_section)
+                complain(reader, "%s=%s: stands before the first section", key, value);
         if (!section)
                 return 1;
         for (SettingKey i = 0; i < N_SETTINGS; i++) {
                 if (strcmp(setting_specs[i].key, key) != 0)
                         continue;
                 if (setting_specs[i].whole_relay_only && *section->name)
-                        complain(reader, "%s: belongs into [Relay], it holds for all listeners", key);
+                        complain(reader, "%s=%s: belongs into [Relay], it holds for all listeners", key, value);
                 else if (section->lines[i] > 0)
                         complain(reader, "%s=%s: given twice, first in line %u", key, value, section->lines[i]);
                 else if (settings_parse(&section->settings, i, value, &why) < 0)
@@ -156,14 +182,26 @@ static void read_file(Reader *reader)
         ini_use_stack = false;
         ini_max_line = ini_initial_alloc = CONFIG_LINE_MAX + 2;
         line = ini_parse_stream(read_line, reader, take_key, reader);
-        if (line > 0) {
-                reader->line = (unsigned)line;
-                complain(reader, "expected Key=value, [Relay] or [Relay NAME]");
-        }
+        if (line != 0 && reader->n_problems == 0) /* nothing that it is shown should displease it; if it does, say so */
+                complain(reader, "libinih refuses line %d", line);
         if (ferror(reader->file)) {
                 (void)fprintf(reader->problems, "%s: %s\n", reader->config->path, strerror(errno));
                 reader->n_problems++;
         }
+}
+
+/* NULL and errno; EINVAL for what is neither a regular file nor /dev/null (a pipe would be waited for). */
+static FILE *open_file(const char *path)
+{
+        struct stat st;
+
+        if (stat(path, &st) < 0)
+                return NULL;
+        if (!S_ISREG(st.st_mode) && !(S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))) {
+                errno = EINVAL;
+                return NULL;
+        }
+        return fopen(path, "re");
 }
 
 int config_load(Config **ret, const char *path, int must_exist, const Settings *flags, FILE *problems,
@@ -177,9 +215,9 @@ int config_load(Config **ret, const char *path, int must_exist, const Settings *
         config->path = path;
         config->flags = *flags;
         config->n_sections = 1;
-        reader.file = fopen(path, "re");
+        reader.file = open_file(path);
         if (!reader.file && (errno != ENOENT || must_exist)) {
-                (void)fprintf(problems, "%s: %s\n", path, strerror(errno));
+                (void)fprintf(problems, "%s: %s\n", path, errno == EINVAL ? "not a regular file" : strerror(errno));
                 reader.n_problems++;
         } else if (reader.file) {
                 read_file(&reader);

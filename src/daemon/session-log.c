@@ -14,7 +14,7 @@ static bool session_log_allows(SessionLog *log, usec_t now)
 
         if (fresh > 0) {
                 log->tokens = log->tokens + fresh > SESSION_LOG_BURST ? SESSION_LOG_BURST : log->tokens + fresh;
-                log->filled = now;
+                log->filled += fresh * USEC_PER_SEC / SESSION_LOG_PER_SEC;
         }
         if (log->tokens > 0) {
                 log->tokens--;

@@ -30,8 +30,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 PREFIX = "udp46-test-"                # of what is ours on the host, followed by our process id
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 
-ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root",
-               "DEBIAN_FRONTEND": "noninteractive", "SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0", "COLUMNS": "400"}
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root",
+               "LANG": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", "SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0",
+               "COLUMNS": "400"}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -243,7 +244,8 @@ class Machine:
         # process namespace around nspawn: a container outlives a killed nspawn, but not the namespace.
         self._console = open(self._work / "console", "w+")
         self._nspawn = child("sh", "-c", 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', "sh", self._cgroup,
-                             "unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "systemd-nspawn", f"--directory={self.root}", f"--machine={self.name}", "--hostname=relay",
+                             "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
+                             "systemd-nspawn", f"--directory={self.root}", f"--machine={self.name}", "--hostname=relay",
                              "--boot", "--quiet", "--register=no", "--keep-unit", "--private-network", "--settings=no",
                              "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe",
                              stdout=self._console, stderr=subprocess.STDOUT,

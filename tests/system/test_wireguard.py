@@ -73,7 +73,7 @@ class WireGuard(LabTest):
                 pass
         except OSError as error:
             skip(f"wireguard-go needs TUN: {error}")
-        node = self.machine.path("/dev/net/tun")              # for programs of the root; booted machines have their own /dev
+        node = self.machine.path("/dev/net/tun")              # for what Network.run() starts; inside is another /dev
         node.parent.mkdir(exist_ok=True)
         os.mknod(node, 0o666 | stat.S_IFCHR, tun.st_rdev)
 
@@ -100,7 +100,7 @@ class WireGuard(LabTest):
         self.assertIn(f"{count} received", pinged.stdout)
 
     def carry(self, client, size, port, back=False):
-        """A TCP connection from the client, `size` random bytes over it there (or back); compares what both ends hashed"""
+        """`size` random bytes over a TCP connection from the client, there or back; both ends hash, the test compares"""
         sent, received = hashlib.sha256(), hashlib.sha256()
 
         def send(end):
@@ -173,7 +173,8 @@ class WireGuard(LabTest):
             except AssertionError as error:
                 failures.append(error)
 
-        threads = [threading.Thread(target=use, args=(client, 5001 + n), daemon=True) for n, client in enumerate(clients)]
+        threads = [threading.Thread(target=use, args=(client, 5001 + n), daemon=True)
+                   for n, client in enumerate(clients)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -62,49 +62,51 @@ static const struct {
         unsigned line;
         const char *problem; /* behind `udp46.conf:LINE: ` */
 } mistakes[] = {
-        {"[Relay]\nUpstreams=[::1]:1\n", 2, "Upstreams=[::1]:1: unknown key"},
-        {"[Relay]\nupstream=[::1]:1\n", 2, "upstream=[::1]:1: unknown key"},
-        {"[Relay]\n=5\n", 2, "=5: unknown key"},
-        {"[Relay]\nMaxSessions=-3\n", 2, "MaxSessions=-3: must be a number"},
-        {"[Relay]\nMaxSessions=\n", 2, "MaxSessions=: must be a number"},
-        {"[Relay]\nMaxSessions=5 ; five\n", 2, "MaxSessions=5 ; five: must be a number"},
-        {"[Relay]\nMaxSessions=5 # five\n", 2, "MaxSessions=5 # five: must be a number"},
-        {"[Relay]\nUpstream=192.0.2.1:5\n", 2, "Upstream=192.0.2.1:5: an IPv4 address"},
-        {"[Relay]\nUpstream=[::ffff:192.0.2.1]:5\n", 2, "Upstream=[::ffff:192.0.2.1]:5: an IPv4-mapped"},
-        {"[Relay]\nUpstream=[ff02::1]:5\n", 2, "Upstream=[ff02::1]:5: a multicast"},
-        {"[Relay]\nUpstream=[::]:5\n", 2, "Upstream=[::]:5: the unspecified"},
-        {"[Relay]\nUpstream=[::1]:0\n", 2, "Upstream=[::1]:0: the port"},
-        {"[Relay]\nUpstream=[::1]:70000\n", 2, "Upstream=[::1]:70000: the port"},
-        {"[Relay]\nUpstream=\n", 2, "Upstream=: expected"},
-        {"[Relay]\nSessionTimeoutSec=-1\n", 2, "SessionTimeoutSec=-1: expected a time span"},
-        {"[Relay]\nSessionTimeoutSec=0\n", 2, "SessionTimeoutSec=0: must be from"},
-        {"[Relay]\nSessionTimeoutSec=1y\n", 2, "SessionTimeoutSec=1y: expected a time span"},
-        {"[Relay]\nLogLevel=loud\n", 2, "LogLevel=loud: must be"},
-        {"[Relay]\nMaxDatagramSize=0\n", 2, "MaxDatagramSize=0: must be"},
-        {"[Relay]\nMaxSessions=1\n\n# again\nMaxSessions=2\n", 5, "MaxSessions=2: given twice, first in line 2"},
-        {"[Relay]\nMaxSessions=1\nMaxSessions=1\n", 3, "MaxSessions=1: given twice, first in line 2"},
-        {"[Relay]\n[Relay office]\n[Relay]\n", 3, "[Relay]: section given twice, first in line 1"},
-        {"[Relay a]\nMaxSessions=1\n[Relay a]\nMaxSessions=1\n", 3, "[Relay a]: section given twice, first in line 1"},
-        {"[Relay office]\nLogLevel=debug\n", 2, "LogLevel: belongs into [Relay]"},
-        {"[Foo]\nMaxSessions=1\n", 1, "[Foo]: unknown section"},
-        {"[relay]\nMaxSessions=1\n", 1, "[relay]: unknown section"},
-        {"[ Relay]\n", 1, "[ Relay]: unknown section"},
-        {"[Relay ]\n", 1, "[Relay ]: unknown section"},
-        {"[Relay  office]\n", 1, "[Relay  office]: unknown section"},
-        {"[Relay\toffice]\n", 1, "[Relay?office]: unknown section"},
-        {"[]\n", 1, "[]: unknown section"},
-        {"[Relay1]\n", 1, "[Relay1]: unknown section"},
-        {"MaxSessions=1\n", 1, "MaxSessions: stands before the first section"},
-        {"\n\n# comment\n  MaxSessions = 1\n[Relay]\n", 4, "MaxSessions: stands before the first section"},
-        {"[Relay]\nMaxSessions\n", 2, "expected Key=value"},
-        {"[Relay]\nMaxSessions 5\n", 2, "expected Key=value"},
-        {"[Relay]\n[Relay office\nMaxSessions=5\n", 2, "expected Key=value"},
-        {"[Relay\n", 1, "expected Key=value"},
-        {"Relay]\n", 1, "expected Key=value"},
-        {"[Relay] MaxSessions=5\n", 1, "expected Key=value"},
-        {"[Relay]]\n", 1, "expected Key=value"},
-        {"[Relay 12345678901234567890123456789012345678901]\n", 1,
-         "[Relay 12345678901234567890123456789012345678901]: the name is longer than 40 characters"},
+                {"[Relay]\nUpstreams=[::1]:1\n", 2, "Upstreams=[::1]:1: unknown key"},
+                {"[Relay]\nupstream=[::1]:1\n", 2, "upstream=[::1]:1: unknown key"},
+                {"[Relay]\n=5\n", 2, "=5: unknown key"},
+                {"[Relay]\nMaxSessions=-3\n", 2, "MaxSessions=-3: must be a number"},
+                {"[Relay]\nMaxSessions=\n", 2, "MaxSessions=: must be a number"},
+                {"[Relay]\nMaxSessions=5 ; five\n", 2, "MaxSessions=5 ; five: must be a number"},
+                {"[Relay]\nMaxSessions=5 # five\n", 2, "MaxSessions=5 # five: must be a number"},
+                {"[Relay]\nUpstream=192.0.2.1:5\n", 2, "Upstream=192.0.2.1:5: an IPv4 address"},
+                {"[Relay]\nUpstream=[::ffff:192.0.2.1]:5\n", 2, "Upstream=[::ffff:192.0.2.1]:5: an IPv4-mapped"},
+                {"[Relay]\nUpstream=[ff02::1]:5\n", 2, "Upstream=[ff02::1]:5: a multicast"},
+                {"[Relay]\nUpstream=[::]:5\n", 2, "Upstream=[::]:5: the unspecified"},
+                {"[Relay]\nUpstream=[::1]:0\n", 2, "Upstream=[::1]:0: the port"},
+                {"[Relay]\nUpstream=[::1]:70000\n", 2, "Upstream=[::1]:70000: the port"},
+                {"[Relay]\nUpstream=\n", 2, "Upstream=: expected"},
+                {"[Relay]\nSessionTimeoutSec=-1\n", 2, "SessionTimeoutSec=-1: expected a time span"},
+                {"[Relay]\nSessionTimeoutSec=0\n", 2, "SessionTimeoutSec=0: must be from"},
+                {"[Relay]\nSessionTimeoutSec=1y\n", 2, "SessionTimeoutSec=1y: expected a time span"},
+                {"[Relay]\nLogLevel=loud\n", 2, "LogLevel=loud: must be"},
+                {"[Relay]\nMaxDatagramSize=0\n", 2, "MaxDatagramSize=0: must be"},
+                {"[Relay]\nMaxSessions=1\n\n# again\nMaxSessions=2\n", 5,
+                 "MaxSessions=2: given twice, first in line 2"},
+                {"[Relay]\nMaxSessions=1\nMaxSessions=1\n", 3, "MaxSessions=1: given twice, first in line 2"},
+                {"[Relay]\n[Relay office]\n[Relay]\n", 3, "[Relay]: section given twice, first in line 1"},
+                {"[Relay a]\nMaxSessions=1\n[Relay a]\nMaxSessions=1\n", 3,
+                 "[Relay a]: section given twice, first in line 1"},
+                {"[Relay office]\nLogLevel=debug\n", 2, "LogLevel: belongs into [Relay]"},
+                {"[Foo]\nMaxSessions=1\n", 1, "[Foo]: unknown section"},
+                {"[relay]\nMaxSessions=1\n", 1, "[relay]: unknown section"},
+                {"[ Relay]\n", 1, "[ Relay]: unknown section"},
+                {"[Relay ]\n", 1, "[Relay ]: unknown section"},
+                {"[Relay  office]\n", 1, "[Relay  office]: unknown section"},
+                {"[Relay\toffice]\n", 1, "[Relay?office]: unknown section"},
+                {"[]\n", 1, "[]: unknown section"},
+                {"[Relay1]\n", 1, "[Relay1]: unknown section"},
+                {"MaxSessions=1\n", 1, "MaxSessions: stands before the first section"},
+                {"\n\n# comment\n  MaxSessions = 1\n[Relay]\n", 4, "MaxSessions: stands before the first section"},
+                {"[Relay]\nMaxSessions\n", 2, "expected Key=value"},
+                {"[Relay]\nMaxSessions 5\n", 2, "expected Key=value"},
+                {"[Relay]\n[Relay office\nMaxSessions=5\n", 2, "expected Key=value"},
+                {"[Relay\n", 1, ""},
+                {"Relay]\n", 1, "expected Key=value"},
+                {"[Relay] MaxSessions=5\n", 1, ""},
+                {"[Relay]]\n", 1, ""},
+                {"[Relay 12345678901234567890123456789012345678901]\n", 1,
+                 "[Relay 12345678901234567890123456789012345678901]: the name is longer than 40 characters"},
 };
 
 /* The text that is told of, with what a terminal or a journal cannot show as it is shown there. */
@@ -130,7 +132,8 @@ END_TEST
 
 START_TEST(all_mistakes_are_told)
 {
-        ck_assert_uint_eq(load("[Foo]\nBar=1\n[Relay]\nBar=2\nMaxSessions=x\nLogLevel=y\n[Relay a]\nLogLevel=info\n"), 5);
+        ck_assert_uint_eq(load("[Foo]\nBar=1\n[Relay]\nBar=2\nMaxSessions=x\nLogLevel=y\n[Relay a]\nLogLevel=info\n"),
+                          5);
         check_problem(PATH ":1: [Foo]");
         check_problem(PATH ":4: Bar=2");
         check_problem(PATH ":5: MaxSessions=x");
@@ -193,18 +196,18 @@ START_TEST(a_whole_file)
 END_TEST
 
 static const char *const harmless[] = {
-        "",
-        "\n",
-        "\n\n\n",
-        "# only a comment",
-        "; only a comment\n",
-        "[Relay]",
-        "[Relay]\n",
-        "  [Relay]  \n",
-        "[Relay]\n[Relay office]\n",
-        "[Relay office]\n[Relay]\n",
-        "[Relay relay]\n",
-        "[Relay]\n   \n\t\n",
+                "",
+                "\n",
+                "\n\n\n",
+                "# only a comment",
+                "; only a comment\n",
+                "[Relay]",
+                "[Relay]\n",
+                "  [Relay]  \n",
+                "[Relay]\n[Relay office]\n",
+                "[Relay office]\n[Relay]\n",
+                "[Relay relay]\n",
+                "[Relay]\n   \n\t\n",
 };
 
 START_TEST(harmless_files)
@@ -222,7 +225,9 @@ END_TEST
 
 START_TEST(line_ends_of_other_systems)
 {
-        ck_assert_uint_eq(load("[Relay]\r\nUpstream=[::1]:5\r\n\r\n# x\r\nMaxSessions=7\r\n[Relay a]\r\nMaxSessions=3\r\n"), 0);
+        ck_assert_uint_eq(load("[Relay]\r\nUpstream=[::1]:5\r\n\r\n# x\r\nMaxSessions=7\r\n[Relay "
+                               "a]\r\nMaxSessions=3\r\n"),
+                          0);
         ck_assert_str_eq(settings_of("relay").upstream.host, "::1");
         ck_assert_uint_eq(settings_of("relay").max_sessions, 7);
         ck_assert_uint_eq(settings_of("a").max_sessions, 3);
@@ -328,12 +333,12 @@ END_TEST
 static const struct {
         const char *path, *problem;
 } no_files[] = {
-        {"/nonexistent/udp46.conf", "/nonexistent/udp46.conf: No such file or directory\n"},
-        {"/", "/: not a regular file\n"},
-        {"/dev/null", "/dev/null: not a regular file\n"},
-        {"/dev/zero", "/dev/zero: not a regular file\n"},
-        {"/dev/null/udp46.conf", "/dev/null/udp46.conf: Not a directory\n"},
-        {"", ": No such file or directory\n"},
+                {"/nonexistent/udp46.conf", "/nonexistent/udp46.conf: No such file or directory\n"},
+                {"/", "/: not a regular file\n"},
+                {"/dev/null", "/dev/null: not a regular file\n"},
+                {"/dev/zero", "/dev/zero: not a regular file\n"},
+                {"/dev/null/udp46.conf", "/dev/null/udp46.conf: Not a directory\n"},
+                {"", ": No such file or directory\n"},
 };
 
 START_TEST(what_is_no_file)
@@ -469,15 +474,18 @@ START_TEST(every_name_needs_an_upstream)
 END_TEST
 
 static const char *const files[] = {
-        "",
-        "[Relay]\nUpstream=[2001:db8:100::10]:51820\n",
-        "[Relay]\nUpstream=home.example:51820\nSessionTimeoutSec=90\nLogLevel=WARN\nMaxSessions=5\n",
-        "[Relay]\nUpstream=[fe80::1%lo]:1\nUnrepliedTimeoutSec=1.5s\nReplyRefreshSec=1h30m\nMaxDatagramSize=1\n",
-        "[Relay a]\nUpstream=[::1]:1\n[Relay b]\nUpstream=[::1]:2\nMaxSessions=3\n",
-        "[Relay]\nUpstream=[::1]:1\nSessionTimeoutSec=10\n[Relay a]\nSessionTimeoutSec=1d\nWriteTimeoutSec=1ms\n",
-        "[Relay]\nUpstream=[::1]:1\nMaxSessions=9\n[Relay relay]\nMaxSessions=3\n[Relay with space]\nMaxSessions=2\n",
-        "[Relay]\nUpstream=[::1]:1\nSessionTimeoutSec=30d\n",
-        "[Relay]\nUpstream=[::1]:1\n[Relay slow]\nSessionTimeoutSec=20d\n",
+                "",
+                "[Relay]\nUpstream=[2001:db8:100::10]:51820\n",
+                "[Relay]\nUpstream=home.example:51820\nSessionTimeoutSec=90\nLogLevel=WARN\nMaxSessions=5\n",
+                "[Relay]\nUpstream=[fe80::1%lo]:1\nUnrepliedTimeoutSec=1.5s\nReplyRefreshSec=1h30m\nMaxDatagramSize="
+                "1\n",
+                "[Relay a]\nUpstream=[::1]:1\n[Relay b]\nUpstream=[::1]:2\nMaxSessions=3\n",
+                "[Relay]\nUpstream=[::1]:1\nSessionTimeoutSec=10\n[Relay "
+                "a]\nSessionTimeoutSec=1d\nWriteTimeoutSec=1ms\n",
+                "[Relay]\nUpstream=[::1]:1\nMaxSessions=9\n[Relay relay]\nMaxSessions=3\n[Relay with "
+                "space]\nMaxSessions=2\n",
+                "[Relay]\nUpstream=[::1]:1\nSessionTimeoutSec=30d\n",
+                "[Relay]\nUpstream=[::1]:1\n[Relay slow]\nSessionTimeoutSec=20d\n",
 };
 
 /* What is printed is accepted, means the same, and prints the same again. */

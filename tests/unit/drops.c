@@ -81,7 +81,8 @@ START_TEST(drops_begin_once_and_end_once)
         look_for(USEC_PER_HOUR);
         text = end();
         (void)snprintf(expected, sizeof(expected),
-                       "<4>datagrams are dropped listener=%s count=5 direction=forward reason=table_full meaning=\"%s\"\n"
+                       "<4>datagrams are dropped listener=%s count=5 direction=forward reason=table_full "
+                       "meaning=\"%s\"\n"
                        "<6>datagrams are no longer dropped listener=%s count=12005 direction=forward reason=table_full "
                        "meaning=\"%s\"\n",
                        bound, verdict_meaning(VERDICT_TABLE_FULL), bound, verdict_meaning(VERDICT_TABLE_FULL));

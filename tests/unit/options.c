@@ -15,6 +15,8 @@ static unsigned parse(const char *const *argv)
 
         while (argv[argc])
                 argc++;
+        if (problems.to)
+                unit_text_done(&problems);
         unit_text_init(&problems);
         n = options_parse(&options, argc, (char *const *)(uintptr_t)argv, problems.to);
         ck_assert_uint_eq(unit_count_lines(unit_text(&problems)), n);
@@ -125,44 +127,45 @@ END_TEST
 static const struct {
         const char *first, *second, *problem; /* what the line begins with */
 } mistakes[] = {
-        {"upstream", NULL, "upstream: belongs to no flag"},
-        {"", NULL, ": belongs to no flag"},
-        {"-", NULL, "-: belongs to no flag"},
-        {"--", NULL, "--: unknown flag"},
-        {"--=", NULL, "--=: unknown flag"},
-        {"--=x", NULL, "--=x: unknown flag"},
-        {"---upstream=[::1]:1", NULL, "---upstream=[::1]:1: unknown flag"},
-        {"--up=[::1]:1", NULL, "--up=[::1]:1: unknown flag"},
-        {"--upstreams=[::1]:1", NULL, "--upstreams=[::1]:1: unknown flag"},
-        {"--Upstream=[::1]:1", NULL, "--Upstream=[::1]:1: unknown flag"},
-        {"--UPSTREAM", NULL, "--UPSTREAM: unknown flag"},
-        {"-h", NULL, "-h: unknown flag"},
-        {"--upstream", NULL, "--upstream: needs a value"},
-        {"--listen", NULL, "--listen: needs a value"},
-        {"--config", NULL, "--config: needs a value"},
-        {"--upstream=", NULL, "--upstream : expected"},
-        {"--upstream", "", "--upstream : expected"},
-        {"--upstream=192.0.2.1:5", NULL, "--upstream 192.0.2.1:5: an IPv4 address"},
-        {"--upstream=[::ffff:192.0.2.1]:5", NULL, "--upstream [::ffff:192.0.2.1]:5: an IPv4-mapped"},
-        {"--upstream", "[::1]:70000", "--upstream [::1]:70000: the port"},
-        {"--upstream=[::1]:1", "--upstream=[::1]:2", "--upstream [::1]:2: given twice"},
-        {"--max-sessions=1", "--max-sessions=1", "--max-sessions 1: given twice"},
-        {"--config=a", "--config=b", "--config: given twice"},
-        {"--help", "--help", "--help: given twice"},
-        {"--metrics.listen=127.0.0.1:1", "--metrics.listen=127.0.0.1:2", "--metrics.listen: given twice"},
-        {"--help=perhaps", NULL, "--help=perhaps: must be true or false"},
-        {"--check-config=", NULL, "--check-config=: must be true or false"},
-        {"--session-timeout", "-5s", "--session-timeout -5s: expected a time span"},
-        {"--session-timeout", "0", "--session-timeout 0: must be from"},
-        {"--session-timeout", "99999999999999999999d", "--session-timeout 99999999999999999999d: expected a time span"},
-        {"--max-sessions", "-3", "--max-sessions -3: must be"},
-        {"--max-sessions=1000001", NULL, "--max-sessions 1000001: must be"},
-        {"--read-buffer-size=0", NULL, "--read-buffer-size 0: must be"},
-        {"--log-level=loud", NULL, "--log-level loud: must be"},
-        {"--listen=localhost:5", NULL, "--listen localhost:5: expected a literal IPv4"},
-        {"--listen=[::1]:5", NULL, "--listen [::1]:5: expected a literal IPv4"},
-        {"--listen=127.0.0.1:0", NULL, "--listen 127.0.0.1:0: the port"},
-        {"--listen=127.0.0.1", NULL, "--listen 127.0.0.1: expected"},
+                {"upstream", NULL, "upstream: belongs to no flag"},
+                {"", NULL, ": belongs to no flag"},
+                {"-", NULL, "-: belongs to no flag"},
+                {"--", NULL, "--: unknown flag"},
+                {"--=", NULL, "--=: unknown flag"},
+                {"--=x", NULL, "--=x: unknown flag"},
+                {"---upstream=[::1]:1", NULL, "---upstream=[::1]:1: unknown flag"},
+                {"--up=[::1]:1", NULL, "--up=[::1]:1: unknown flag"},
+                {"--upstreams=[::1]:1", NULL, "--upstreams=[::1]:1: unknown flag"},
+                {"--Upstream=[::1]:1", NULL, "--Upstream=[::1]:1: unknown flag"},
+                {"--UPSTREAM", NULL, "--UPSTREAM: unknown flag"},
+                {"-h", NULL, "-h: unknown flag"},
+                {"--upstream", NULL, "--upstream: needs a value"},
+                {"--listen", NULL, "--listen: needs a value"},
+                {"--config", NULL, "--config: needs a value"},
+                {"--upstream=", NULL, "--upstream : expected"},
+                {"--upstream", "", "--upstream : expected"},
+                {"--upstream=192.0.2.1:5", NULL, "--upstream 192.0.2.1:5: an IPv4 address"},
+                {"--upstream=[::ffff:192.0.2.1]:5", NULL, "--upstream [::ffff:192.0.2.1]:5: an IPv4-mapped"},
+                {"--upstream", "[::1]:70000", "--upstream [::1]:70000: the port"},
+                {"--upstream=[::1]:1", "--upstream=[::1]:2", "--upstream [::1]:2: given twice"},
+                {"--max-sessions=1", "--max-sessions=1", "--max-sessions 1: given twice"},
+                {"--config=a", "--config=b", "--config: given twice"},
+                {"--help", "--help", "--help: given twice"},
+                {"--metrics.listen=127.0.0.1:1", "--metrics.listen=127.0.0.1:2", "--metrics.listen: given twice"},
+                {"--help=perhaps", NULL, "--help=perhaps: must be true or false"},
+                {"--check-config=", NULL, "--check-config=: must be true or false"},
+                {"--session-timeout", "-5s", "--session-timeout -5s: expected a time span"},
+                {"--session-timeout", "0", "--session-timeout 0: must be from"},
+                {"--session-timeout", "99999999999999999999d",
+                 "--session-timeout 99999999999999999999d: expected a time span"},
+                {"--max-sessions", "-3", "--max-sessions -3: must be"},
+                {"--max-sessions=1000001", NULL, "--max-sessions 1000001: must be"},
+                {"--read-buffer-size=0", NULL, "--read-buffer-size 0: must be"},
+                {"--log-level=loud", NULL, "--log-level loud: must be"},
+                {"--listen=localhost:5", NULL, "--listen localhost:5: expected a literal IPv4"},
+                {"--listen=[::1]:5", NULL, "--listen [::1]:5: expected a literal IPv4"},
+                {"--listen=127.0.0.1:0", NULL, "--listen 127.0.0.1:0: the port"},
+                {"--listen=127.0.0.1", NULL, "--listen 127.0.0.1: expected"},
 };
 
 START_TEST(mistakes_are_named)
@@ -186,9 +189,9 @@ END_TEST
 
 START_TEST(help_names_every_flag)
 {
-        static const char *const plain[] = {"--config ",          "--check-config ",   "--listen ",
-                                            "--metrics.enabled ", "--metrics.listen ", "--metrics.session-labels ",
-                                            "--version ",         "--help "};
+        static const char *const plain[] = {
+                        "--config ",         "--check-config ",           "--listen ",  "--metrics.enabled ",
+                        "--metrics.listen ", "--metrics.session-labels ", "--version ", "--help "};
         char flag[64];
         UnitText help;
 
@@ -206,6 +209,5 @@ END_TEST
 
 UNIT_SUITE("daemon/options", UNIT_TEST(nothing_given), UNIT_TEST(values_behind_a_space_or_an_equals_sign),
            UNIT_TEST(listeners_repeat), UNIT_TEST(as_many_listeners_as_there_is_room_for), UNIT_TEST(switches),
-           UNIT_TEST(a_switch_has_no_argument), UNIT_TEST(metrics),
-           UNIT_LOOP(mistakes_are_named, ELEMENTSOF(mistakes)), UNIT_TEST(all_mistakes_are_told),
-           UNIT_TEST(help_names_every_flag))
+           UNIT_TEST(a_switch_has_no_argument), UNIT_TEST(metrics), UNIT_LOOP(mistakes_are_named, ELEMENTSOF(mistakes)),
+           UNIT_TEST(all_mistakes_are_told), UNIT_TEST(help_names_every_flag))

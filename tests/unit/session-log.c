@@ -172,22 +172,19 @@ END_TEST
 static const struct {
         usec_t step;
         unsigned events; /* in each step */
-} rhythms[] = {{USEC_PER_MSEC, 1},
-               {10 * USEC_PER_MSEC, 1},
-               {33 * USEC_PER_MSEC, 5},
-               {50 * USEC_PER_MSEC, 10},
-               {74 * USEC_PER_MSEC, 5},
-               {99 * USEC_PER_MSEC, 10},
-               {149 * USEC_PER_MSEC, 10},
-               {10 * USEC_PER_SEC, 1000}};
+} rhythms[] = {{USEC_PER_MSEC, 1},      {10 * USEC_PER_MSEC, 1},  {33 * USEC_PER_MSEC, 5},   {50 * USEC_PER_MSEC, 10},
+               {74 * USEC_PER_MSEC, 5}, {99 * USEC_PER_MSEC, 10}, {149 * USEC_PER_MSEC, 10}, {10 * USEC_PER_SEC, 1000}};
 
-/* A minute of more events than may be said, in different rhythms: the rate is kept, and every event is accounted for. */
+/* A minute of more events than may be said, in different rhythms: the rate is kept, and every event is accounted for.
+ */
 START_TEST(the_rate_is_steady)
 {
         unsigned n_events = 0, n_said, expected = SESSION_LOG_BURST + 60 * SESSION_LOG_PER_SEC;
         char *text;
 
         begin(LOG_INFO);
+        for (; n_events < SESSION_LOG_BURST; n_events++)
+                session_log_opened(&session_log, &session, START);
         for (usec_t t = rhythms[_i].step; t <= USEC_PER_MINUTE; t += rhythms[_i].step) {
                 for (unsigned i = 0; i < rhythms[_i].events; i++, n_events++) {
                         session_log_opened(&session_log, &session, START + t);

@@ -23,12 +23,12 @@ typedef struct UnitTest {
 #define UNIT_LOOP(name, n) ((UnitTest){name, (int)(n)})
 
 /* main() of a test program: `UNIT_SUITE("base/list", UNIT_TEST(list_order), UNIT_LOOP(list_many, 3))` at its end. */
-#define UNIT_SUITE(title, ...)                                                                                         \
-        int main(void)                                                                                                 \
-        {                                                                                                              \
-                const UnitTest tests[] = {__VA_ARGS__};                                                                \
-                                                                                                                       \
-                return unit_main(title, tests, ELEMENTSOF(tests));                                                     \
+#define UNIT_SUITE(title, ...)                                     \
+        int main(void)                                             \
+        {                                                          \
+                const UnitTest tests[] = {__VA_ARGS__};            \
+                                                                   \
+                return unit_main(title, tests, ELEMENTSOF(tests)); \
         }
 
 int unit_main(const char *title, const UnitTest *tests, size_t n);
