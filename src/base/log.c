@@ -109,7 +109,12 @@ void log_say_now(LogTarget target, const LogRecord *record)
                 line_append(line, sizeof(line), field);
         }
         if (target == LOG_TARGET_STDERR) {
-                (void)fprintf(stderr, "<%d>%s\n", record->sentence->priority, line + strlen("MESSAGE="));
+                char text[sizeof(line) + 16];
+                int length = snprintf(text, sizeof(text), "<%d>%s\n", record->sentence->priority,
+                                      line + strlen("MESSAGE="));
+
+                /* Not by stdio: exit(3) flushes every stream, and would wait where this thread is stuck. */
+                (void)!write(STDERR_FILENO, text, (size_t)length); /* nobody to tell if it fails */
                 return;
         }
         (void)snprintf(priority, sizeof(priority), "PRIORITY=%d", record->sentence->priority);

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A booted Debian and the networks around it, for as long as a test needs them.
 
     Machine   a throw-away Debian, booted: its systemd is a real PID 1, its journal a real journal

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """The package and its service as an administrator meets them, on a booted Debian. UDP46_DEB names the package."""
 
 import contextlib

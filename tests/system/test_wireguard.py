@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """WireGuard through the relay: clients that have only IPv4, a server that has only IPv6. UDP46_DEB names the package.
 
 The tunnels are real ones, by wireguard-go; no kernel module is needed. Inside them the server is 203.0.113.1.

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "daemon/limits.h"
 #include "unit.h"
@@ -22,21 +24,26 @@ START_TEST(half_of_the_ports)
 }
 END_TEST
 
-static struct rlimit before;
-
 static void limit_files(rlim_t soft, rlim_t hard)
 {
         const struct rlimit limit = {soft, hard};
 
-        if (before.rlim_max == 0)
-                ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
         ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 }
 
-/* Where that is allowed: whatever looks at the process when it ends wants to open files, too. */
-static void restore_files(void)
+/* A lowered limit cannot be raised again, and the end of a test may want to open files: a process for it alone. */
+static void in_a_process(void (*test)(int), int i)
 {
-        (void)setrlimit(RLIMIT_NOFILE, &before);
+        pid_t pid = fork();
+        int status;
+
+        ck_assert_int_ge(pid, 0);
+        if (pid == 0) {
+                test(i);
+                _exit(0);
+        }
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert_int_eq(status, 0);
 }
 
 static const struct {
@@ -47,25 +54,29 @@ static const struct {
                 {40, 40, 20},      {10, 40, 20},     {4, 4, 2},      {0, 0, 0},
 };
 
-START_TEST(the_soft_limit_is_raised_and_some_is_left)
+static void check_limit(int i)
 {
         struct rlimit limit;
 
-        limit_files(files[_i].soft, files[_i].hard);
-        ck_assert_uint_eq(limits_sessions_by_files(), files[_i].sessions);
+        limit_files(files[i].soft, files[i].hard);
+        ck_assert_uint_eq(limits_sessions_by_files(), files[i].sessions);
         ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
-        ck_assert_uint_eq(limit.rlim_cur, files[_i].hard);
-        ck_assert_uint_eq(limit.rlim_max, files[_i].hard);
-        ck_assert_uint_eq(limits_sessions_by_files(), files[_i].sessions);
-        restore_files();
+        ck_assert_uint_eq(limit.rlim_cur, files[i].hard);
+        ck_assert_uint_eq(limit.rlim_max, files[i].hard);
+        ck_assert_uint_eq(limits_sessions_by_files(), files[i].sessions);
+}
+
+START_TEST(the_soft_limit_is_raised_and_some_is_left)
+{
+        in_a_process(check_limit, _i);
 }
 END_TEST
 
-/* More descriptors never mean fewer sessions, and there is always something left for the rest. */
-START_TEST(sessions_grow_with_the_limit)
+static void check_growth(int i)
 {
         uint64_t last = UINT64_MAX;
 
+        (void)i;
         for (rlim_t n = 2000; n > 0; n--) {
                 uint64_t sessions;
 
@@ -75,15 +86,25 @@ START_TEST(sessions_grow_with_the_limit)
                 ck_assert_uint_lt(sessions, n);
                 last = sessions;
         }
-        restore_files();
+}
+
+/* More descriptors never mean fewer sessions, and there is always something left for the rest. */
+START_TEST(sessions_grow_with_the_limit)
+{
+        in_a_process(check_growth, 0);
 }
 END_TEST
 
-START_TEST(without_descriptors_the_kernels_default_counts)
+static void check_default(int i)
 {
+        (void)i;
         limit_files(0, 0);
         ck_assert_uint_eq(limits_default_sessions(), 14116);
-        restore_files();
+}
+
+START_TEST(without_descriptors_the_kernels_default_counts)
+{
+        in_a_process(check_default, 0);
 }
 END_TEST
 
