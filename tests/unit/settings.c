@@ -249,7 +249,7 @@ static const struct {
                 {NULL, "1h", NULL, 180 * USEC_PER_SEC, 12 * USEC_PER_MINUTE},
                 {"1h", NULL, NULL, 30 * USEC_PER_SEC, 4 * USEC_PER_HOUR},
                 {"1h", NULL, "2h", 30 * USEC_PER_SEC, 2 * USEC_PER_HOUR},
-                {"30d", "30d", NULL, 30 * USEC_PER_DAY, 120 * USEC_PER_DAY},
+                {"30d", "30d", NULL, 30 * USEC_PER_DAY, 30 * USEC_PER_DAY},
 };
 
 /* Unreplied is never longer than the session's; replies refresh for four times the session's. */
