@@ -118,7 +118,7 @@ static int control_serve(Control *control)
         Settings whole;
         int r;
 
-        if (control->serving)
+        if (control->serving || control->stopping)
                 return 0;
         r = worker_start(control->worker);
         if (r < 0)
@@ -197,7 +197,7 @@ static int on_settled(sd_event_source *source, uint64_t at, void *userdata)
         int r;
 
         (void)source, (void)at;
-        r = control->stopping ? 0 : control_serve(control);
+        r = control_serve(control);
         return r < 0 ? sd_event_exit(control->event, r) : 0;
 }
 
