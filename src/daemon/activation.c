@@ -9,6 +9,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "daemon/activation.h"
+#include "daemon/problems.h"
 #include "wire/udp.h"
 
 static void cleanup_strv(char ***names)
@@ -55,19 +56,19 @@ static unsigned check_inherited(int fd, const char *name, const Config *config, 
         Settings settings;
 
         if (kind) {
-                (void)fprintf(problems, "fd %d, named %s: expected an IPv4 UDP socket, got %s\n", fd, name, kind);
+                problem_tell(problems, "fd %d, named %s: expected an IPv4 UDP socket, got %s", fd, name, kind);
                 return 1;
         }
         if (!name_is_known(config, name)) {
-                (void)fprintf(problems,
-                              "fd %d, named %s: expected the name %s, or a section [Relay %s] in %s "
-                              "(a socket unit names its sockets by FileDescriptorName=)\n",
-                              fd, name, LISTENER_DEFAULT_NAME, name, config->path);
+                problem_tell(problems,
+                             "fd %d, named %s: expected the name %s, or a section [Relay %s] in %s "
+                             "(a socket unit names its sockets by FileDescriptorName=)",
+                             fd, name, LISTENER_DEFAULT_NAME, name, config->path);
                 return 1;
         }
         if (config_for(config, name, &settings) < 0) {
-                (void)fprintf(problems, "fd %d, named %s: no upstream: write Upstream= under [Relay] in %s\n", fd, name,
-                              config->path);
+                problem_tell(problems, "fd %d, named %s: no upstream: write Upstream= under [Relay] in %s", fd, name,
+                             config->path);
                 return 1;
         }
         return 0;
@@ -79,7 +80,7 @@ static int take_inherited(ListenerSockets *sockets, const Config *config, FILE *
         int n = sd_listen_fds_with_names(true, &names);
 
         if (n < 0) {
-                (void)fprintf(problems, "the sockets that LISTEN_FDS= promises cannot be used: %s\n", strerror(-n));
+                problem_tell(problems, "the sockets that LISTEN_FDS= promises cannot be used: %s", strerror(-n));
                 (*n_problems)++;
                 return 0;
         }
@@ -105,7 +106,7 @@ static int bind_listeners(ListenerSockets *sockets, const Config *config, const 
         ListenerSocket *items;
 
         if (config_for(config, LISTENER_DEFAULT_NAME, &settings) < 0) {
-                (void)fprintf(problems, "--listen: no upstream: write Upstream= under [Relay] in %s\n", config->path);
+                problem_tell(problems, "--listen: no upstream: write Upstream= under [Relay] in %s", config->path);
                 (*n_problems)++;
                 return 0;
         }
@@ -119,8 +120,8 @@ static int bind_listeners(ListenerSockets *sockets, const Config *config, const 
                 int fd = udp_listen(&options->listen[i]);
 
                 if (fd < 0) {
-                        (void)fprintf(problems, "--listen %s: %s\n", address_format(text, &options->listen[i]),
-                                      strerror(-fd));
+                        problem_tell(problems, "--listen %s: %s", address_format(text, &options->listen[i]),
+                                     strerror(-fd));
                         return fd;
                 }
                 items[sockets->n] = (ListenerSocket){.fd = fd};
@@ -150,10 +151,10 @@ int activation_collect(ListenerSockets *ret, const Config *config, const Options
         }
         if (sockets.n == 0 && *ret_n_problems == 0) {
                 if (*meant_for)
-                        (void)fprintf(problems, "no listeners: LISTEN_PID=%s means another process than this one\n",
-                                      meant_for);
+                        problem_tell(problems, "no listeners: LISTEN_PID=%s means another process than this one",
+                                     meant_for);
                 else
-                        (void)fprintf(problems, "no listeners: start udp46.socket, or give --listen A.B.C.D:port\n");
+                        problem_tell(problems, "no listeners: start udp46.socket, or give --listen A.B.C.D:port");
                 (*ret_n_problems)++;
         }
         *ret = sockets;

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <ini.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/config.h"
+#include "daemon/problems.h"
 
 #define BLANKS " \t\r\v\f"
 
@@ -28,17 +28,12 @@ typedef struct Reader {
         bool stop;
 } Reader;
 
-static void __attribute__((format(printf, 2, 3))) complain(Reader *reader, const char *format, ...)
-{
-        va_list ap;
-
-        (void)fprintf(reader->problems, "%s:%u: ", reader->config->path, reader->line);
-        va_start(ap, format);
-        (void)vfprintf(reader->problems, format, ap);
-        va_end(ap);
-        (void)fputc('\n', reader->problems);
-        reader->n_problems++;
-}
+#define complain(reader, format, ...)                                                      \
+        do {                                                                               \
+                problem_tell((reader)->problems, "%s:%u: " format, (reader)->config->path, \
+                             (reader)->line __VA_OPT__(, ) __VA_ARGS__);                   \
+                (reader)->n_problems++;                                                    \
+        } while (0)
 
 /* `Relay` is "", `Relay NAME` is NAME, anything else is NULL. */
 static const char *section_listener(const char *title)
@@ -185,7 +180,7 @@ static void read_file(Reader *reader)
         if (line != 0 && reader->n_problems == 0) /* nothing that it is shown should displease it; if it does, say so */
                 complain(reader, "libinih refuses line %d", line);
         if (ferror(reader->file)) {
-                (void)fprintf(reader->problems, "%s: %s\n", reader->config->path, strerror(errno));
+                problem_tell(reader->problems, "%s: %s", reader->config->path, strerror(errno));
                 reader->n_problems++;
         }
 }
@@ -217,7 +212,7 @@ int config_load(Config **ret, const char *path, int must_exist, const Settings *
         config->n_sections = 1;
         reader.file = open_file(path);
         if (!reader.file && (errno != ENOENT || must_exist)) {
-                (void)fprintf(problems, "%s: %s\n", path, errno == EINVAL ? "not a regular file" : strerror(errno));
+                problem_tell(problems, "%s: %s", path, errno == EINVAL ? "not a regular file" : strerror(errno));
                 reader.n_problems++;
         } else if (reader.file) {
                 read_file(&reader);
@@ -258,16 +253,15 @@ unsigned config_check_upstreams(const Config *config, FILE *problems)
         Settings settings;
 
         if (config->n_sections == 1 && config_for(config, LISTENER_DEFAULT_NAME, &settings) < 0) {
-                (void)fprintf(problems,
-                              "no upstream: write Upstream=[address]:port under [Relay] in %s, or give --upstream\n",
-                              config->path);
+                problem_tell(problems,
+                             "no upstream: write Upstream=[address]:port under [Relay] in %s, or give --upstream",
+                             config->path);
                 n_problems++;
         }
         for (size_t i = 1; i < config->n_sections; i++)
                 if (config_for(config, config->sections[i].name, &settings) < 0) {
-                        (void)fprintf(problems,
-                                      "%s:%u: [Relay %s]: no upstream: write Upstream= there or under [Relay]\n",
-                                      config->path, config->sections[i].line, config->sections[i].name);
+                        problem_tell(problems, "%s:%u: [Relay %s]: no upstream: write Upstream= there or under [Relay]",
+                                     config->path, config->sections[i].line, config->sections[i].name);
                         n_problems++;
                 }
         return n_problems;

@@ -14,6 +14,7 @@
 #include "daemon/control.h"
 #include "daemon/drops.h"
 #include "daemon/limits.h"
+#include "daemon/problems.h"
 #include "daemon/sentences.h"
 #include "daemon/status.h"
 #include "daemon/upstreams.h"
@@ -247,15 +248,15 @@ static Config *reload_config(Control *control, FILE *problems)
         r = config_load(&config, control->config->path, control->config_must_exist, &control->config->flags, problems,
                         &n_problems);
         if (r < 0) {
-                (void)fprintf(problems, "%s\n", strerror(-r));
+                problem_tell(problems, "%s", strerror(-r));
                 return NULL;
         }
         if (n_problems == 0)
                 n_problems = config_check_upstreams(config, problems);
         for (unsigned i = 0; i < control->n_names && n_problems == 0; i++)
                 if (config_for(config, control->names[i], &settings) < 0) {
-                        (void)fprintf(problems, "%s: no section [Relay %s], yet there are listeners of that name\n",
-                                      config->path, control->names[i]);
+                        problem_tell(problems, "%s: no section [Relay %s], yet there are listeners of that name",
+                                     config->path, control->names[i]);
                         n_problems++;
                 }
         return n_problems > 0 ? NULL : TAKE_PTR(config);

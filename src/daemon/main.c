@@ -37,9 +37,6 @@ static int refuse(char *problems, LogTarget target)
                         say(target, SENTENCE_CONFIGURATION_ERROR, line);
                         continue;
                 }
-                for (char *p = line; *p; p++)
-                        if ((unsigned char)*p < ' ' || *p == 0x7f)
-                                *p = '?';
                 (void)fprintf(stderr, "configuration error: %s\n", line);
         }
         return EXIT_CONFIGURATION;
@@ -49,6 +46,12 @@ static int fail(LogTarget target, const char *reason)
 {
         say(target, SENTENCE_FAILED, reason);
         return EXIT_RUNNING;
+}
+
+/* What was asked for was printed, if it could be. */
+static int printed(LogTarget target)
+{
+        return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_CLEAN : fail(target, strerror(errno));
 }
 
 /* Threads inherit the mask: the signals are for the control loop alone. */
@@ -100,11 +103,11 @@ static int run(int argc, char **argv, FILE *problems, char **text)
         n = options_parse(&options, argc, argv, problems);
         if (n == 0 && options.help) {
                 options_help(stdout);
-                return EXIT_CLEAN;
+                return printed(target);
         }
         if (n == 0 && options.version) {
                 (void)printf("udp46 version=%s commit=%s date=%s\n", UDP46_VERSION, UDP46_COMMIT, UDP46_DATE);
-                return EXIT_CLEAN;
+                return printed(target);
         }
         if (n > 0) {
                 (void)fflush(problems);
@@ -118,7 +121,7 @@ static int run(int argc, char **argv, FILE *problems, char **text)
                 n = config_check_upstreams(config, problems);
         if (n == 0 && options.check_config) {
                 config_print(config, stdout);
-                return EXIT_CLEAN;
+                return printed(target);
         }
         if (n == 0) {
                 r = activation_collect(&sockets, config, &options, problems, &n);

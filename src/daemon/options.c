@@ -4,12 +4,12 @@
  * less to say than it needs. Refuses: abbreviations, flags given twice (--listen apart), words that belong to no flag.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "daemon/config.h"
 #include "daemon/options.h"
+#include "daemon/problems.h"
 
 typedef enum FlagId {
         FLAG_CONFIG,
@@ -49,16 +49,11 @@ typedef struct Parser {
         const char *metrics_listen;
 } Parser;
 
-static void __attribute__((format(printf, 2, 3))) complain(Parser *parser, const char *format, ...)
-{
-        va_list ap;
-
-        va_start(ap, format);
-        (void)vfprintf(parser->problems, format, ap);
-        va_end(ap);
-        (void)fputc('\n', parser->problems);
-        parser->n_problems++;
-}
+#define complain(parser, ...)                                  \
+        do {                                                   \
+                problem_tell((parser)->problems, __VA_ARGS__); \
+                (parser)->n_problems++;                        \
+        } while (0)
 
 static void take_setting(Parser *parser, SettingKey key, const char *value)
 {
