@@ -10,6 +10,7 @@
 
 #include "daemon/activation.h"
 #include "daemon/problems.h"
+#include "relay/relay.h"
 #include "wire/udp.h"
 
 static void cleanup_strv(char ***names)
@@ -148,6 +149,10 @@ int activation_collect(ListenerSockets *ret, const Config *config, const Options
                 r = bind_listeners(&sockets, config, options, problems, ret_n_problems);
                 if (r < 0)
                         return r;
+        }
+        if (sockets.n > RELAY_LISTENERS_MAX) {
+                problem_tell(problems, "%zu listeners: there may be %d", sockets.n, RELAY_LISTENERS_MAX);
+                (*ret_n_problems)++;
         }
         if (sockets.n == 0 && *ret_n_problems == 0) {
                 if (*meant_for)

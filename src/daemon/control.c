@@ -36,6 +36,7 @@ struct Control {
         Upstreams *upstreams;
         Worker *worker;
         bool serving, stopping;
+        uint64_t limit; /* of all sessions together */
 
         Status status;
         Drops *drops;
@@ -51,12 +52,13 @@ static const Relay *control_relay(const Control *control)
 /* --- what the configuration means for the relay --- */
 
 /* The limit of all sessions together, as configured and as the host allows. */
-static uint64_t session_limit(Control *control)
+static uint64_t session_limit(Control *control, size_t n_listeners)
 {
         uint64_t by_files = limits_sessions_by_files(), wanted;
         LogRecord record;
         Settings whole;
 
+        by_files -= n_listeners < by_files / 2 ? n_listeners : by_files / 2;
         config_whole(control->config, &whole);
         wanted = whole.max_sessions > 0 ? whole.max_sessions : limits_default_sessions();
         if (wanted <= by_files)
@@ -79,6 +81,40 @@ static PolicySettings policy_settings(const Settings *s, uint64_t limit)
                         .max_datagram = s->max_datagram_size < DATAGRAM_ROOM ? (uint32_t)s->max_datagram_size
                                                                              : DATAGRAM_ROOM,
         };
+}
+
+/* --- orders to the worker --- */
+
+/* A worker that takes no orders has stopped working: the process ends, and the service manager starts a new one. */
+static void control_order(Control *control, const WorkerOrder *order)
+{
+        if (!worker_order(control->worker, order))
+                (void)sd_event_exit(control->event, -EBUSY);
+}
+
+static void order_upstream(Control *control, unsigned i, const Address *address)
+{
+        const WorkerOrder order = {.kind = WORKER_SET_UPSTREAM, .policy = (uint16_t)i, .address = *address};
+
+        if (address->family != 0)
+                control_order(control, &order);
+}
+
+/* All that the worker has to know. Before it serves nothing is ordered, so that this finds its mailbox empty. */
+static void control_instruct(Control *control)
+{
+        WorkerOrder order = {.kind = WORKER_SET_LIMIT};
+        Settings settings;
+
+        order.limit = control->limit = session_limit(control, control_relay(control)->n_listeners);
+        control_order(control, &order);
+        for (unsigned i = 0; i < control->n_names; i++) {
+                (void)config_for(control->config, control->names[i], &settings);
+                order = (WorkerOrder){.kind = WORKER_SET_POLICY, .policy = (uint16_t)i};
+                order.settings = policy_settings(&settings, control->limit);
+                control_order(control, &order);
+                order_upstream(control, i, &upstreams_get(control->upstreams, i)->address);
+        }
 }
 
 /* --- serving and stopping --- */
@@ -121,6 +157,7 @@ static int control_serve(Control *control)
 
         if (control->serving || control->stopping)
                 return 0;
+        control_instruct(control);
         r = worker_start(control->worker);
         if (r < 0)
                 return r;
@@ -149,15 +186,8 @@ static void control_stop(Control *control, const char *reason)
         (void)sd_notify(0, "STOPPING=1");
         if (!control->serving)
                 (void)sd_event_exit(control->event, 0);
-        else if (!worker_order(control->worker, &order))
-                (void)sd_event_exit(control->event, -EBUSY);
-}
-
-/* A worker that takes no orders has stopped working: the process ends, and the service manager starts a new one. */
-static void control_order(Control *control, const WorkerOrder *order)
-{
-        if (!worker_order(control->worker, order))
-                (void)sd_event_exit(control->event, -EBUSY);
+        else
+                control_order(control, &order);
 }
 
 /* --- callbacks --- */
@@ -172,9 +202,9 @@ static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo
 static void upstream_changed(void *userdata, unsigned i, const Address *address)
 {
         Control *control = userdata;
-        const WorkerOrder order = {.kind = WORKER_SET_UPSTREAM, .policy = (uint16_t)i, .address = *address};
 
-        control_order(control, &order);
+        if (control->serving)
+                order_upstream(control, i, address);
 }
 
 static int on_tick(sd_event_source *source, uint64_t at, void *userdata)
@@ -254,8 +284,11 @@ static Config *reload_config(Control *control, FILE *problems)
         if (n_problems == 0)
                 n_problems = config_check_upstreams(config, problems);
         for (unsigned i = 0; i < control->n_names && n_problems == 0; i++)
-                if (config_for(config, control->names[i], &settings) < 0) {
-                        problem_tell(problems, "%s: no section [Relay %s], yet there are listeners of that name",
+                if ((r = config_for(config, control->names[i], &settings)) < 0) {
+                        problem_tell(problems,
+                                     r == -ENOENT ? "%s: no section [Relay %s], yet there are listeners of that name"
+                                                  : "%s: no upstream for the listeners named %s: write Upstream= under "
+                                                    "[Relay]",
                                      config->path, control->names[i]);
                         n_problems++;
                 }
@@ -264,20 +297,16 @@ static Config *reload_config(Control *control, FILE *problems)
 
 static void control_apply(Control *control)
 {
-        WorkerOrder order = {.kind = WORKER_SET_LIMIT, .limit = session_limit(control)};
-        uint64_t limit = order.limit;
         Settings settings;
 
-        control_order(control, &order);
         config_whole(control->config, &settings);
         log_set_level(control->log, settings.log_level);
         for (unsigned i = 0; i < control->n_names; i++) {
                 (void)config_for(control->config, control->names[i], &settings);
-                order = (WorkerOrder){.kind = WORKER_SET_POLICY, .policy = (uint16_t)i};
-                order.settings = policy_settings(&settings, limit);
-                control_order(control, &order);
                 upstreams_set(control->upstreams, i, &settings.upstream);
         }
+        if (control->serving)
+                control_instruct(control);
 }
 
 static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
@@ -360,7 +389,7 @@ static int control_build_relay(Control *control, ListenerSockets *sockets)
         RelayObserver observer = worker_observer(control->worker);
         int r;
 
-        r = relay_new(&relay, session_limit(control), &observer);
+        r = relay_new(&relay, session_limit(control, sockets->n), &observer);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < sockets->n; i++) {
@@ -445,9 +474,6 @@ Control *control_free(Control *control)
         if (!control)
                 return NULL;
         if (control->serving) {
-                const WorkerOrder order = {.kind = WORKER_STOP};
-
-                (void)worker_order(control->worker, &order); /* a second order to stop does no harm */
                 for (uint16_t i = 0; i < control_relay(control)->n_listeners; i++)
                         say_about_listener(control, control_relay(control)->listeners[i], SENTENCE_LISTENER_STOPPED);
         }

@@ -18,14 +18,27 @@
 
 enum { EXIT_CLEAN = 0, EXIT_RUNNING = 1, EXIT_CONFIGURATION = 2 };
 
+static void record_make(LogRecord *ret, SentenceId sentence, const char *reason)
+{
+        log_record_begin(ret, &sentences[sentence]);
+        log_record_add(ret, "UDP46_REASON", "%s", reason);
+}
+
+/* Before there is a log thread, and through it. */
 static void say(LogTarget target, SentenceId sentence, const char *reason)
 {
         LogRecord record;
 
-        log_record_begin(&record, &sentences[sentence]);
-        if (reason)
-                log_record_add(&record, "UDP46_REASON", "%s", reason);
+        record_make(&record, sentence, reason);
         log_say_now(target, &record);
+}
+
+static void queue(LogWriter *writer, SentenceId sentence, const char *reason)
+{
+        LogRecord record;
+
+        record_make(&record, sentence, reason);
+        (void)log_writer_send(writer, &record);
 }
 
 /* A person at a terminal reads `configuration error: …`, the journal gets the sentence with its fields. */
@@ -72,6 +85,7 @@ static int relay(const Options *options, Config **config, ListenerSockets *socke
 {
         _cleanup_(cleanup_log_free) Log *log = NULL;
         _cleanup_(cleanup_control_free) Control *control = NULL;
+        LogWriter *writer;
         Settings whole;
         int r;
 
@@ -80,15 +94,18 @@ static int relay(const Options *options, Config **config, ListenerSockets *socke
         r = log_new(&log, target, whole.log_level, N_CONTROL_LOG_WRITERS, &sentences[SENTENCE_RECORDS_LOST]);
         if (r < 0)
                 return fail(target, strerror(-r));
+        writer = log_writer(log, CONTROL_LOG_CONTROL);
         if (options->metrics_enabled)
-                say(target, SENTENCE_METRICS_MISSING,
-                    "--metrics.enabled is accepted, this version does not serve them");
+                queue(writer, SENTENCE_METRICS_MISSING, "--metrics.enabled is accepted, this version serves none");
         r = control_new(&control, log, *config, options->config_path != NULL, sockets);
-        if (r < 0)
-                return fail(target, strerror(-r));
-        *config = NULL;
-        r = control_run(control);
-        return r < 0 ? fail(target, strerror(-r)) : EXIT_CLEAN;
+        if (r >= 0) {
+                *config = NULL;
+                r = control_run(control);
+        }
+        if (r >= 0)
+                return EXIT_CLEAN;
+        queue(writer, SENTENCE_FAILED, strerror(-r));
+        return EXIT_RUNNING;
 }
 
 static int run(int argc, char **argv, FILE *problems, char **text)

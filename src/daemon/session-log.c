@@ -2,6 +2,7 @@
 /* Believes: a flood of forged sources is logged best by one number. */
 #include "daemon/session-log.h"
 #include "daemon/sentences.h"
+#include "wire/udp.h"
 
 void session_log_init(SessionLog *log, LogWriter *writer, usec_t now)
 {
@@ -31,12 +32,15 @@ static void add_session(LogRecord *record, const Session *session)
         const Listener *listener = session->listener;
         const Address client = {.family = AF_INET, .v4 = session->flow.client, .port = session->flow.client_port};
         char text[ADDRESS_TEXT_MAX];
+        Address upstream;
 
+        if (udp_peer(session->leg.fd, &upstream) < 0)
+                upstream = listener->policy->upstream.address;
         log_record_add(record, "UDP46_SESSION", "%016" PRIx64, session->id);
         log_record_add(record, "UDP46_LISTENER", "%s", address_format(text, &listener->bound));
         log_record_add(record, "UDP46_CLIENT", "%s", address_format(text, &client));
         log_record_add(record, "UDP46_SOURCE", "%s", address_format(text, &session->leg.local));
-        log_record_add(record, "UDP46_UPSTREAM", "%s", address_format(text, &listener->policy->upstream.address));
+        log_record_add(record, "UDP46_UPSTREAM", "%s", address_format(text, &upstream));
 }
 
 void session_log_opened(SessionLog *log, const Session *session, usec_t now)

@@ -49,6 +49,8 @@ static void describe_upstreams(FILE *to, const Upstreams *upstreams, unsigned n)
                 (void)fprintf(to, "upstream ");
                 if (state->endpoint.literal.family == 0)
                         (void)fprintf(to, "%s ", state->endpoint.host);
+                if (*state->why)
+                        (void)fprintf(to, "not resolved (%s), still ", state->why);
                 (void)fprintf(to, "%s", address_format(address, &state->address));
         } else
                 (void)fprintf(to, "%u upstreams", n);
@@ -85,6 +87,10 @@ void status_update(Status *status, const Relay *relay, const Upstreams *upstream
         describe(status, to, relay, upstreams, n_upstreams, now);
         (void)fclose(to);
         line[sizeof(line) - 1] = '\0';
+        for (char *p = line; *p;
+             p++) /* systemd takes no status that is not UTF-8, and what was typed may be anything */
+                if ((unsigned char)*p >= 0x80)
+                        *p = '?';
         if (strcmp(line, status->said) == 0)
                 return;
         (void)strcpy(status->said, line);

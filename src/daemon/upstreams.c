@@ -17,7 +17,8 @@ typedef struct UpstreamEntry {
         Upstreams *upstreams;
         unsigned index;
         UpstreamState state;
-        uint64_t serial; /* of the last question */
+        uint64_t serial; /* counts the endpoints it was directed to */
+        bool asking;     /* a question is on its way */
         bool answered;
         usec_t pause;
         sd_event_source *retry;
@@ -47,13 +48,13 @@ static void say(UpstreamEntry *entry, SentenceId sentence)
         (void)log_writer_send(entry->upstreams->log, &record);
 }
 
+/* One question at a time: however slow the name service is, every answer is of use. */
 static void entry_ask(UpstreamEntry *entry)
 {
-        ResolverQuestion question = {.id = entry->index, .serial = ++entry->serial, .endpoint = entry->state.endpoint};
+        ResolverQuestion question = {.id = entry->index, .serial = entry->serial, .endpoint = entry->state.endpoint};
 
-        (void)resolver_ask(entry->upstreams->resolver, &question); /* no room: the retry timer asks again */
-        (void)sd_event_source_set_time_relative(entry->retry, RETRY_MAX);
-        (void)sd_event_source_set_enabled(entry->retry, SD_EVENT_ONESHOT);
+        if (!entry->asking)
+                entry->asking = resolver_ask(entry->upstreams->resolver, &question);
 }
 
 static int on_retry(sd_event_source *source, uint64_t at, void *userdata)
@@ -107,9 +108,11 @@ static int on_answers(sd_event_source *source, int fd, uint32_t events, void *us
         while (resolver_take(upstreams->resolver, &answer)) {
                 UpstreamEntry *entry = &upstreams->entries[answer.id];
 
-                if (answer.serial != entry->serial)
-                        continue; /* the question was another one */
-                if (answer.why)
+                entry->asking = false;
+                if (answer.serial != entry->serial) { /* it was directed elsewhere meanwhile */
+                        if (entry->state.endpoint.literal.family == 0)
+                                entry_ask(entry);
+                } else if (answer.why)
                         entry_failed(entry, &answer);
                 else
                         entry_known(entry, &answer.address);
@@ -167,12 +170,15 @@ void upstreams_set(Upstreams *upstreams, unsigned i, const Endpoint *endpoint)
 {
         UpstreamEntry *entry = &upstreams->entries[i];
 
-        entry->state.endpoint = *endpoint;
+        if (strcmp(entry->state.endpoint.host, endpoint->host) != 0 || entry->state.endpoint.port != endpoint->port) {
+                entry->state.endpoint = *endpoint;
+                entry->state.why[0] = '\0';
+                entry->serial++;
+        }
         entry->pause = RETRY_FIRST;
-        if (endpoint->literal.family != 0) {
-                entry->serial++; /* whatever was asked is of no interest any more */
+        if (endpoint->literal.family != 0)
                 entry_known(entry, &endpoint->literal);
-        } else
+        else
                 entry_ask(entry);
 }
 

@@ -6,12 +6,19 @@
  */
 #include <pthread.h>
 #include <systemd/sd-event.h>
+#include <time.h>
 
 #include "base/mailbox.h"
 #include "daemon/session-log.h"
 #include "daemon/worker.h"
 
-enum { ORDERS_MAX = 1024, TIMER_ACCURACY = 10 * 1000 /* usec_t */ };
+enum {
+        ORDERS_MAX = 1024,
+        ORDER_TRIES = 1000,
+        ORDER_PAUSE = 1000,         /* µs */
+        TIMER_ACCURACY = 10 * 1000, /* µs */
+        STOP_MAX_SEC = 2,
+};
 
 struct Worker {
         Mailbox *orders, *answers;
@@ -209,7 +216,12 @@ const Relay *worker_relay(const Worker *worker)
 
 bool worker_order(Worker *worker, const WorkerOrder *order)
 {
-        return mailbox_post(worker->orders, order);
+        for (unsigned i = 0; i < ORDER_TRIES; i++) {
+                if (mailbox_post(worker->orders, order))
+                        return true;
+                (void)usleep(ORDER_PAUSE);
+        }
+        return false;
 }
 
 int worker_get_fd(const Worker *worker)
@@ -227,12 +239,24 @@ bool worker_take(Worker *worker, WorkerAnswer *ret)
         return mailbox_take(worker->answers, ret);
 }
 
+static void worker_join(Worker *worker)
+{
+        const WorkerOrder stop = {.kind = WORKER_STOP}; /* a second one does no harm */
+        struct timespec until;
+
+        (void)worker_order(worker, &stop);
+        (void)clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += STOP_MAX_SEC;
+        if (pthread_timedjoin_np(worker->thread, NULL, &until) != 0)
+                _exit(EXIT_FAILURE); /* what it uses cannot be taken down under it */
+}
+
 Worker *worker_free(Worker *worker)
 {
         if (!worker)
                 return NULL;
         if (worker->running)
-                (void)pthread_join(worker->thread, NULL);
+                worker_join(worker);
         (void)sd_event_source_unref(worker->timer);
         (void)sd_event_unref(worker->event);
         (void)relay_free(worker->relay);

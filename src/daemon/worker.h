@@ -46,7 +46,7 @@ const Relay *worker_relay(const Worker *worker);
 /* 0 or negative errno. */
 int worker_start(Worker *worker);
 
-/* false: the worker has not taken its earlier orders for a long time; nothing happened. */
+/* If too many are waiting, waits for the worker to take some. false: it has not for a second; nothing happened. */
 bool worker_order(Worker *worker, const WorkerOrder *order);
 
 /* Readable when there are answers: worker_quiet(), then take until false. */
@@ -54,6 +54,7 @@ int worker_get_fd(const Worker *worker);
 void worker_quiet(Worker *worker);
 bool worker_take(Worker *worker, WorkerAnswer *ret);
 
-/* Waits for the thread, which must have been told to stop or have stopped, and frees the relay. Takes NULL. */
+/* Tells the thread to stop, waits for it, and frees the relay. A thread that does not stop ends the process. Takes
+ * NULL. */
 Worker *worker_free(Worker *worker);
 DEFINE_CLEANUP(Worker, worker_free)

@@ -7,6 +7,11 @@
 #include "base/cleanup.h"
 #include "wire/udp.h"
 
+static int named(int r)
+{
+        return r == -EAGAIN ? -EADDRINUSE : r;
+}
+
 int leg_open(Leg *leg, const Address *peer)
 {
         *leg = (Leg){.watch.fd = -EBADF};
@@ -15,14 +20,18 @@ int leg_open(Leg *leg, const Address *peer)
                 int r = leg->fd;
 
                 leg->fd = -EBADF;
-                return r == -EAGAIN ? -EADDRINUSE : r;
+                return named(r);
         }
         return 0;
 }
 
 int leg_retarget(Leg *leg, const Address *peer)
 {
-        return udp_reconnect(leg->fd, peer, &leg->local);
+        int r = udp_reconnect(leg->fd, peer, &leg->local);
+
+        if (r >= 0)
+                leg->doubted = false;
+        return named(r);
 }
 
 void leg_close(Leg *leg)

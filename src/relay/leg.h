@@ -4,6 +4,8 @@
  * The socket a Session holds towards its upstream: IPv6, connected, on a local port of its own, so that the upstream
  * tells clients apart by their ports and nobody else's datagrams come in.
  */
+#include <stdbool.h>
+
 #include "base/watch.h"
 #include "wire/address.h"
 
@@ -11,6 +13,7 @@ typedef struct Leg {
         Watch watch;         /* in the relay's set while the session lives */
         int fd;              /* owned */
         uint32_t generation; /* of the upstream's address it is connected to */
+        bool doubted;        /* to be pointed anew with the next datagram, at the same address or another */
         Address local;
 } Leg;
 

@@ -22,7 +22,7 @@ int relay_new(Relay **ret, uint64_t max_sessions, const RelayObserver *observer)
         relay->leg_ready = path_reply;
         if (observer)
                 relay->observer = *observer;
-        relay_set_limit(relay, max_sessions);
+        counter_set(&relay->quota.limit, max_sessions);
         r = table_init(&relay->table, max_sessions);
         if (r < 0)
                 return r;
@@ -110,6 +110,7 @@ int relay_add_listener(Relay *relay, const ListenerKind *kind, int fd, Policy *p
 void relay_set_limit(Relay *relay, uint64_t max_sessions)
 {
         counter_set(&relay->quota.limit, max_sessions);
+        table_grow(&relay->table, max_sessions);
 }
 
 void policy_set(Policy *policy, const PolicySettings *settings)

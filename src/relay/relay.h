@@ -37,7 +37,7 @@ struct Relay {
         RelayObserver observer;
 };
 
-/* max_sessions: the most sessions there will be room for without longer chains. */
+/* max_sessions: the limit of all sessions together, see relay_set_limit(). */
 int relay_new(Relay **ret, uint64_t max_sessions, const RelayObserver *observer);
 
 /* Closes what is open without telling the observer. Takes NULL. */

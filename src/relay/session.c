@@ -6,6 +6,12 @@
  */
 #include "relay/relay.h"
 
+/*
+ * A client that goes on talking and hears nothing for this long may have a leg that leads nowhere: its source address
+ * is gone (a new prefix, a link-local choice at boot) or somebody dissolved it. It is pointed anew, which costs little.
+ */
+#define DOUBT_AFTER (10 * USEC_PER_SEC)
+
 static const char *const end_names[N_SESSION_ENDS] = {
                 [SESSION_IDLE_TIMEOUT] = "idle_timeout",
                 [SESSION_SHUTDOWN] = "shutdown",
@@ -57,7 +63,7 @@ Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t 
                 return VERDICT_NO_MEMORY;
         session->flow = *flow;
         session->listener = listener;
-        session->opened = session->last_use = now;
+        session->opened = session->heard = session->last_use = now;
         verdict = policy->upstream.kind->open(&policy->upstream, flow, &session->leg);
         if (verdict != VERDICT_FORWARDED)
                 return verdict;
@@ -105,13 +111,17 @@ void session_touch_forward(Session *session, usec_t now)
 {
         session->traffic[FORWARD].last = now;
         session_refresh(session, now);
+        if (usec_sub(now, session->heard) >= DOUBT_AFTER) {
+                session->leg.doubted = true;
+                session->heard = now;
+        }
 }
 
 void session_touch_reply(Session *session, usec_t now)
 {
         usec_t silent = usec_sub(now, session->traffic[FORWARD].last);
 
-        session->traffic[REPLY].last = now;
+        session->traffic[REPLY].last = session->heard = now;
         if (session->age == SESSION_UNREPLIED) {
                 session_leave_age(session);
                 session_enter_age(session, SESSION_ASSURED);

@@ -32,6 +32,7 @@ struct Session {
         Leg leg;
         uint64_t id; /* counts from 1 */
         usec_t opened;
+        usec_t heard; /* when the upstream last answered, or the leg was last doubted */
         SessionTraffic traffic[N_DIRECTIONS];
 };
 

@@ -39,6 +39,26 @@ Session *table_find(const Table *table, const Flow *flow)
         return session;
 }
 
+void table_grow(Table *table, size_t n_sessions)
+{
+        Table grown = {.key = table->key, .n_buckets = table->n_buckets};
+
+        while (grown.n_buckets < n_sessions)
+                grown.n_buckets *= 2;
+        if (grown.n_buckets == table->n_buckets)
+                return;
+        grown.buckets = calloc(grown.n_buckets, sizeof(Session *));
+        if (!grown.buckets)
+                return;
+        for (size_t i = 0; i < table->n_buckets; i++)
+                for (Session *session = table->buckets[i], *next; session; session = next) {
+                        next = session->next;
+                        table_insert(&grown, session);
+                }
+        table_done(table);
+        *table = grown;
+}
+
 void table_insert(Table *table, Session *session)
 {
         Session **bucket = table_bucket(table, &session->flow);

@@ -8,8 +8,6 @@
 
 void upstream_set_address(Upstream *upstream, const Address *address)
 {
-        if (address_equal(&upstream->address, address))
-                return;
         upstream->address = *address;
         upstream->generation++;
 }
@@ -36,7 +34,7 @@ static void direct_close(Upstream *upstream, Leg *leg)
 
 static int direct_forward(Upstream *upstream, Leg *leg, Datagram *run, unsigned n, uint64_t *n_icmp)
 {
-        if (leg->generation != upstream->generation) {
+        if (leg->generation != upstream->generation || leg->doubted) {
                 int r = leg_retarget(leg, &upstream->address);
 
                 if (r < 0) {

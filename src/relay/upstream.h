@@ -30,6 +30,7 @@ struct Upstream {
         uint32_t generation; /* counts changes of the address; legs of an older one follow at their next datagram */
 };
 
+/* The same address again is a new generation, too: legs find the source address that suits it now. */
 void upstream_set_address(Upstream *upstream, const Address *address);
 
 /* The upstream is an IPv6 address; a leg is one connected socket. */

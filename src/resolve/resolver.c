@@ -48,7 +48,8 @@ void resolver_query(const Endpoint *endpoint, ResolverAnswer *ret)
         int r = getaddrinfo(endpoint->host, NULL, &hints, &list);
 
         ret->address = (Address){0};
-        ret->why = explain(r != 0 ? r : EAI_NODATA);
+        ret->why = strchr(endpoint->host, '%') ? "no network interface has the name behind the %"
+                                               : explain(r != 0 ? r : EAI_NODATA);
         for (const struct addrinfo *i = r == 0 ? list : NULL; i && ret->why; i = i->ai_next) {
                 struct sockaddr_in6 name;
 

@@ -51,14 +51,6 @@ int address_parse_listener(const char *text, Address *ret, const char **ret_why)
         return 0;
 }
 
-/* An interface that is named by its index, and need not be there yet; or 0. */
-static uint32_t zone_index(const char *digits)
-{
-        unsigned long index = strtoul(digits, NULL, 10);
-
-        return index <= INT32_MAX ? (uint32_t)index : 0;
-}
-
 /* `2001:db8::1` or `fe80::1%eth0`. */
 static int ipv6_parse(const char *host, Address *ret, const char **ret_why)
 {
@@ -74,11 +66,9 @@ static int ipv6_parse(const char *host, Address *ret, const char **ret_why)
         if (inet_pton(AF_INET6, bare, &ret->v6) != 1)
                 return -EINVAL;
         if (zone) {
-                ret->scope = if_nametoindex(zone + 1);
-                if (ret->scope == 0 && zone[1] && strspn(zone + 1, "0123456789") == strlen(zone + 1))
-                        ret->scope = zone_index(zone + 1);
-                if (ret->scope == 0) {
-                        *ret_why = "no network interface has the name behind the %";
+                ret->scope = UINT32_MAX; /* some interface; which one is for the resolver to find out */
+                if (!zone[1] || strlen(zone + 1) >= IF_NAMESIZE || strpbrk(zone + 1, "%/ \t")) {
+                        *ret_why = "not the name of a network interface behind the %";
                         return -EINVAL;
                 }
         }
@@ -131,6 +121,8 @@ int endpoint_parse(const char *text, Endpoint *ret, const char **ret_why)
                 *ret_why = address_upstream_refusal(&endpoint.literal);
                 if (*ret_why)
                         return -EINVAL;
+                if (endpoint.literal.scope != 0)
+                        endpoint.literal = (Address){0};
         } else if (strchr(endpoint.host, ':')) {
                 *ret_why = "an IPv6 address needs brackets: [address]:port";
                 return -EINVAL;
@@ -203,7 +195,7 @@ const char *address_format(char buffer[static ADDRESS_TEXT_MAX], const Address *
 
 const char *endpoint_format(char buffer[static ENDPOINT_TEXT_MAX], const Endpoint *endpoint)
 {
-        bool literal = endpoint->literal.family != 0;
+        bool literal = strchr(endpoint->host, ':');
 
         (void)snprintf(buffer, ENDPOINT_TEXT_MAX, "%s%s%s:%u", literal ? "[" : "", endpoint->host, literal ? "]" : "",
                        endpoint->port);

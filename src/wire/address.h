@@ -21,7 +21,8 @@ typedef struct Address {
 typedef struct Endpoint {
         char host[256]; /* without brackets, with %zone */
         uint16_t port;
-        Address literal; /* family 0: `host` is a name */
+        Address literal; /* family 0: `host` is a name, or has a zone, whose interface may come and go: ask the resolver
+                          */
 } Endpoint;
 
 enum { ADDRESS_TEXT_MAX = 96, ENDPOINT_TEXT_MAX = 256 + 16 };

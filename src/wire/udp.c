@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Believes (Linux, 5.10 and later): recvmmsg keeps an error met after the first datagram for the next call; sendmmsg
- * returns how many went and forgets why it stopped, so asking again from there yields the reason. recvmmsg's own
- * timeout is unusable, hence MSG_DONTWAIT. An unconnected socket without IP_RECVERR never hears of ICMP errors.
- * Refuses: to close anything because of an ICMP error, which anybody can forge.
+ * returns how many went and forgets why it stopped: asked again from there, it says the reason if it is still one.
+ * recvmmsg's own timeout is unusable, hence MSG_DONTWAIT. An unconnected socket without IP_RECVERR never hears of ICMP
+ * errors. Refuses: to close anything because of an ICMP error, which anybody can forge.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,9 +18,10 @@
 /* Payload buffers are a page-odd distance apart: 64 KiB would put the heads of all of them on the same cache lines. */
 enum { BUFFER_STRIDE = DATAGRAM_ROOM + 5 * 64, ICMP_RETRIES_MAX = 16 };
 
+/* With room for what a socket unit may have asked the kernel to add, like Timestamping=. */
 typedef union PacketInfo {
         struct cmsghdr header;
-        uint8_t bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
+        uint8_t bytes[256];
 } PacketInfo;
 
 struct BatchIo {
@@ -64,7 +65,7 @@ static bool is_ours(int error)
         return error == EBADF || error == ENOTSOCK || error == EFAULT;
 }
 
-/* The pending error of a connected socket, as ICMP sets it; everything else is about the call itself. */
+/* May be the pending error of a connected socket, as ICMP sets it; everything else is about the call itself. */
 static bool is_icmp(int error)
 {
         switch (error) {
@@ -77,6 +78,7 @@ static bool is_icmp(int error)
         case EOPNOTSUPP:
         case EPROTO:
         case EACCES:
+        case EMSGSIZE: /* packet too big; said of a datagram itself, it is said again */
                 return true;
         default:
                 return false;
@@ -120,16 +122,21 @@ static int local_address(int fd, Address *ret)
         return 0;
 }
 
-int udp_adopt_listener(int fd, Address *ret_bound)
+static int ask_for_local_address(int fd)
 {
         static const int on = 1;
-        int flags = fcntl(fd, F_GETFL);
+
+        return setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+int udp_adopt_listener(int fd, Address *ret_bound)
+{
+        int flags = fcntl(fd, F_GETFL), r;
 
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
                 return -errno;
-        if (setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) < 0)
-                return -errno;
-        return local_address(fd, ret_bound);
+        r = ask_for_local_address(fd);
+        return r < 0 ? r : local_address(fd, ret_bound);
 }
 
 int udp_listen(const Address *address)
@@ -137,7 +144,8 @@ int udp_listen(const Address *address)
         struct sockaddr_in name = to_sockaddr_in(address->v4, address->port);
         _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-        if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0)
+        /* Asked before the first datagram can come: the kernel notes its local address on arrival. */
+        if (fd < 0 || ask_for_local_address(fd) < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0)
                 return -errno;
         return TAKE_FD(fd);
 }
@@ -159,12 +167,32 @@ int udp_connect(const Address *peer, Address *ret_local)
         if (fd < 0)
                 return -errno;
         r = connect_to(fd, peer, ret_local);
-        return r < 0 ? r : TAKE_FD(fd);
+        if (r < 0)
+                return r;
+        /* What is here already came from a stranger, between the choice of the port and the connect. */
+        while (recv(fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC) >= 0)
+                ;
+        return TAKE_FD(fd);
+}
+
+int udp_peer(int fd, Address *ret)
+{
+        struct sockaddr_in6 name;
+        socklen_t length = sizeof(name);
+
+        if (getpeername(fd, (struct sockaddr *)&name, &length) < 0)
+                return -errno;
+        *ret = (Address){.family = AF_INET6,
+                         .port = ntohs(name.sin6_port),
+                         .scope = name.sin6_scope_id,
+                         .v6 = name.sin6_addr};
+        return 0;
 }
 
 /*
  * A second connect() alone would keep the source address that suited the first peer. So the association is dissolved,
- * which frees an automatic port, too: it is bound again at once. Meanwhile a filter keeps strangers out.
+ * which frees an automatic port, too: it is bound again at once, and lost only to somebody who takes it in that very
+ * moment. Meanwhile a filter keeps strangers out.
  */
 int udp_reconnect(int fd, const Address *peer, Address *ret_local)
 {
@@ -236,6 +264,20 @@ int udp_receive(int fd, Batch *batch, unsigned n_max, uint64_t *n_icmp)
         return n;
 }
 
+/*
+ * The local address a datagram was written to. What arrived before IP_PKTINFO was asked for bears only the destination
+ * of its header, which is the same unless that is a broadcast.
+ */
+static struct in_addr local_of(struct msghdr *header)
+{
+        struct in_pktinfo info = {0};
+
+        for (struct cmsghdr *control = CMSG_FIRSTHDR(header); control; control = CMSG_NXTHDR(header, control))
+                if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO)
+                        memcpy(&info, CMSG_DATA(control), sizeof(info));
+        return info.ipi_spec_dst.s_addr != INADDR_ANY ? info.ipi_spec_dst : info.ipi_addr;
+}
+
 int udp_receive_from(int fd, Batch *batch, unsigned n_max)
 {
         BatchIo *io = batch->io;
@@ -255,35 +297,35 @@ int udp_receive_from(int fd, Batch *batch, unsigned n_max)
         if (n < 0)
                 return n;
         for (int i = 0; i < n; i++) {
-                struct msghdr *header = &io->messages[i].msg_hdr;
-                const struct cmsghdr *control = CMSG_FIRSTHDR(header);
                 Datagram *d = &batch->items[i];
-                struct in_pktinfo info = {0};
 
                 datagram_take(d, &io->messages[i]);
                 d->source = io->names[i].sin_addr;
                 d->source_port = ntohs(io->names[i].sin_port);
-                if (control && control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO)
-                        memcpy(&info, CMSG_DATA(control), sizeof(info));
-                d->local = info.ipi_spec_dst;
+                d->local = local_of(&io->messages[i].msg_hdr);
         }
         batch->n = (unsigned)n;
         return n;
 }
 
-/* Sends a prepared run in order, asking again from where the kernel stopped, until each one has its answer. */
+/*
+ * Sends a prepared run in order, asking again from where the kernel stopped, until each one has its answer. `doubtful`:
+ * the datagram at `i` was refused once, perhaps for an error that was pending and is gone now. If it goes through the
+ * second time, that was it; the second refusal is its own.
+ */
 static int send_run(int fd, struct mmsghdr *messages, Datagram *run, unsigned n, uint64_t *n_icmp)
 {
-        bool again = true; /* may the datagram at `i` still be sent once more? */
+        bool doubtful = false;
         unsigned i = 0;
 
         while (i < n) {
                 int sent = sendmmsg(fd, messages + i, n - i, MSG_DONTWAIT | MSG_NOSIGNAL);
 
                 if (sent > 0) {
+                        *n_icmp += doubtful;
                         for (int k = 0; k < sent; k++)
                                 run[i++].error = 0;
-                        again = true;
+                        doubtful = true; /* if there is more, something stopped the kernel here */
                         continue;
                 }
                 if (is_ours(errno))
@@ -295,15 +337,12 @@ static int send_run(int fd, struct mmsghdr *messages, Datagram *run, unsigned n,
                                 run[i++].error = EAGAIN;
                         break;
                 }
-                if (is_icmp(errno)) {
-                        (*n_icmp)++;
-                        if (again) {
-                                again = false;
-                                continue;
-                        }
+                if (is_icmp(errno) && !doubtful) {
+                        doubtful = true;
+                        continue;
                 }
                 run[i++].error = errno;
-                again = true;
+                doubtful = false;
         }
         return 0;
 }
@@ -340,7 +379,7 @@ int udp_send_to(int fd, struct in_addr from, struct in_addr to, uint16_t to_port
                 messages[i].msg_hdr.msg_name = &name;
                 messages[i].msg_hdr.msg_namelen = sizeof(name);
                 messages[i].msg_hdr.msg_control = &control;
-                messages[i].msg_hdr.msg_controllen = sizeof(control);
+                messages[i].msg_hdr.msg_controllen = CMSG_SPACE(sizeof(info));
         }
         return send_run(fd, messages, run, n, &n_icmp);
 }

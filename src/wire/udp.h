@@ -27,6 +27,9 @@ int udp_connect(const Address *peer, Address *ret_local);
  */
 int udp_reconnect(int fd, const Address *peer, Address *ret_local);
 
+/* Whom it is connected to. 0 or negative errno. */
+int udp_peer(int fd, Address *ret);
+
 /*
  * Reads up to n_max datagrams: from a listener with sender and local address, from a connected socket without. Fills
  * the batch and returns how many there are (0: nothing waiting). ICMP errors met on the way are added to *n_icmp.
@@ -36,7 +39,8 @@ int udp_receive(int fd, Batch *batch, unsigned n_max, uint64_t *n_icmp);
 
 /*
  * Sends n (1 … BATCH_MAX) datagrams in order: to a connected socket's peer, or from the local IPv4 address `from` to
- * `to`:`to_port`. Each one's `error` says what became of it. 0, or a negative errno when we are broken.
+ * `to`:`to_port`. Each one's `error` says what became of it; *n_icmp grows by the pending errors that were overcome. 0,
+ * or a negative errno when we are broken.
  */
 int udp_send(int fd, Datagram *run, unsigned n, uint64_t *n_icmp);
 int udp_send_to(int fd, struct in_addr from, struct in_addr to, uint16_t to_port, Datagram *run, unsigned n);

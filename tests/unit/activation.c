@@ -8,6 +8,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "daemon/activation.h"
+#include "relay/relay.h"
 #include "unit.h"
 
 enum { FDS_MAX = 8 };
@@ -16,7 +17,7 @@ enum { FDS_MAX = 8 };
 typedef struct Start {
         const char *config; /* the file's text */
         size_t n;
-        int fds[FDS_MAX];    /* given as 3, 4, … */
+        int fds[FDS_MAX];    /* given as 3, 4, …; the first one for all if there are more */
         const char *names;   /* LISTEN_FDNAMES=; NULL: none */
         const char *listen;  /* --listen; NULL: none */
         const char *fds_env; /* LISTEN_FDS=; NULL: n */
@@ -79,7 +80,7 @@ static void collect(const Start *start)
         if (start->listen && address_parse_listener(start->listen, &options.listen[options.n_listen++], &why) < 0)
                 abort();
         for (size_t i = 0; i < start->n; i++)
-                if (dup2(start->fds[i], SD_LISTEN_FDS_START + (int)i) < 0)
+                if (dup2(start->fds[start->n > FDS_MAX ? 0 : i], SD_LISTEN_FDS_START + (int)i) < 0)
                         abort();
         (void)snprintf(number, sizeof(number), "%zu", start->n);
         (void)setenv("LISTEN_FDS", start->fds_env ? start->fds_env : number, 1);
@@ -243,6 +244,20 @@ START_TEST(every_descriptor_is_looked_at)
 }
 END_TEST
 
+START_TEST(more_than_there_is_room_for)
+{
+        char names[(RELAY_LISTENERS_MAX + 1) * sizeof("relay")] = "relay";
+        Start start = {.config = both, .n = RELAY_LISTENERS_MAX + 1, .names = names};
+
+        start.fds[0] = fcntl(make(AF_INET, SOCK_DGRAM), F_DUPFD_CLOEXEC, 2 * RELAY_LISTENERS_MAX);
+        if (start.fds[0] < 0)
+                return; /* so many descriptors are not allowed here */
+        for (size_t i = 1; i < start.n; i++)
+                (void)strcpy(names + i * sizeof("relay") - 1, ":relay");
+        check_refused(&start, "1025 listeners", "1024", "");
+}
+END_TEST
+
 START_TEST(a_name_without_an_upstream)
 {
         int fd = make(AF_INET, SOCK_DGRAM);
@@ -332,7 +347,8 @@ END_TEST
 
 UNIT_SUITE("daemon/activation", UNIT_TEST(sockets_that_fit), UNIT_TEST(sockets_of_our_own),
            UNIT_TEST(sockets_of_both_kinds), UNIT_TEST(sockets_that_do_not_fit), UNIT_TEST(names_that_do_not_fit),
-           UNIT_TEST(every_descriptor_is_looked_at), UNIT_TEST(a_name_without_an_upstream),
-           UNIT_TEST(a_listener_of_our_own_without_an_upstream), UNIT_TEST(nothing_to_listen_on),
-           UNIT_TEST(sockets_for_another_process), UNIT_LOOP(a_senseless_environment, ELEMENTSOF(nonsense)),
-           UNIT_TEST(an_address_in_use), UNIT_TEST(a_foreign_address))
+           UNIT_TEST(every_descriptor_is_looked_at), UNIT_TEST(more_than_there_is_room_for),
+           UNIT_TEST(a_name_without_an_upstream), UNIT_TEST(a_listener_of_our_own_without_an_upstream),
+           UNIT_TEST(nothing_to_listen_on), UNIT_TEST(sockets_for_another_process),
+           UNIT_LOOP(a_senseless_environment, ELEMENTSOF(nonsense)), UNIT_TEST(an_address_in_use),
+           UNIT_TEST(a_foreign_address))

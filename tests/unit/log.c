@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -319,6 +320,51 @@ START_TEST(a_stalled_target_costs_records_not_time)
 }
 END_TEST
 
+/* Reads what is there, as a terminal that goes on again, until nothing comes for a while. */
+static void read_on(int fd, char *text, size_t room)
+{
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        size_t size = strlen(text);
+        char buffer[4096];
+        ssize_t n;
+
+        while (poll(&p, 1, 200) == 1 && (n = read(fd, buffer, sizeof(buffer))) > 0)
+                for (ssize_t i = 0; i < n; i++)
+                        if (buffer[i] && size + 1 < room) /* what filled the pipe is NUL bytes */
+                                text[size++] = buffer[i];
+}
+
+/* Stalled again and again: each time the number is that of this time, and together they are all. */
+START_TEST(what_was_lost_is_told_each_time)
+{
+        unsigned n_kept = 0, n_lost = 0, n_told = 0, n_times = 0;
+        enum { ROOM = 1 << 20 };
+        char *text = calloc(1, ROOM);
+        int fd = stall_stderr();
+        Log *log;
+
+        ck_assert_ptr_nonnull(text);
+        log = start(LOG_TARGET_STDERR, LOG_INFO, 1);
+        for (unsigned round = 0; round < 3; round++) {
+                for (unsigned i = 0; i < 20000; i++)
+                        if (send_number(log_writer(log, 0), &hello, i))
+                                n_kept++;
+                        else
+                                n_lost++;
+                read_on(fd, text, ROOM);
+        }
+        (void)log_free(log);
+        for (const char *p = strstr(text, "<4>lost count="); p; p = strstr(p + 1, "<4>lost count=")) {
+                n_told += (unsigned)strtoul(p + strlen("<4>lost count="), NULL, 10);
+                n_times++;
+        }
+        ck_assert_uint_ge(n_times, 3);
+        ck_assert_uint_eq(n_told, n_lost);
+        ck_assert_uint_eq(unit_count(text, "<6>hello"), n_kept);
+        free(text);
+}
+END_TEST
+
 /* ... and the end waits for half a second at most; nor does exit(3) wait, which locks every stream (glibc 2.39). */
 START_TEST(a_stalled_target_does_not_hold_up_the_end)
 {
@@ -461,6 +507,6 @@ UNIT_SUITE("base/log", UNIT_TEST(a_line_bears_priority_sentence_and_fields), UNI
            UNIT_TEST(a_record_takes_so_many_fields), UNIT_TEST(the_edge_of_a_record),
            UNIT_TEST(below_the_level_nothing_is_said), UNIT_TEST(the_end_says_what_is_queued),
            UNIT_TEST(writers_keep_their_order), UNIT_TEST(a_stalled_target_costs_records_not_time),
-           UNIT_TEST(a_stalled_target_does_not_hold_up_the_end), UNIT_TEST(too_many_writers),
-           UNIT_TEST(the_journal_is_known_by_its_stream), UNIT_TEST(the_journal_gets_the_fields),
-           UNIT_TEST(a_stalled_journal_costs_no_time))
+           UNIT_TEST(what_was_lost_is_told_each_time), UNIT_TEST(a_stalled_target_does_not_hold_up_the_end),
+           UNIT_TEST(too_many_writers), UNIT_TEST(the_journal_is_known_by_its_stream),
+           UNIT_TEST(the_journal_gets_the_fields), UNIT_TEST(a_stalled_journal_costs_no_time))

@@ -170,6 +170,50 @@ START_TEST(two_threads_exchange_a_million)
 }
 END_TEST
 
+enum { N_RALLIES = 20000 };
+
+typedef struct Rally {
+        Mailbox *there, *back;
+} Rally;
+
+/* Waits for a message and takes it, as the taker of a box does. */
+static void await(Mailbox *box, uint64_t number)
+{
+        ck_assert_msg(readable(box, 10000), "no wake-up for message %" PRIu64, number);
+        mailbox_quiet(box);
+        take(box, number);
+}
+
+static void *play_back(void *userdata)
+{
+        const Rally *rally = userdata;
+
+        for (uint64_t i = 0; i < N_RALLIES; i++) {
+                await(rally->there, i);
+                (void)post(rally->back, i);
+        }
+        return NULL;
+}
+
+/* One message at a time, there and back: each one has to wake somebody who sleeps. */
+START_TEST(every_message_wakes)
+{
+        Rally rally;
+        pthread_t thread;
+
+        ck_assert_int_eq(mailbox_new(&rally.there, sizeof(Message), 4), 0);
+        ck_assert_int_eq(mailbox_new(&rally.back, sizeof(Message), 4), 0);
+        ck_assert_int_eq(pthread_create(&thread, NULL, play_back, &rally), 0);
+        for (uint64_t i = 0; i < N_RALLIES; i++) {
+                ck_assert(post(rally.there, i));
+                await(rally.back, i);
+        }
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        (void)mailbox_free(rally.there);
+        (void)mailbox_free(rally.back);
+}
+END_TEST
+
 UNIT_SUITE("base/mailbox", UNIT_TEST(keeps_the_order), UNIT_TEST(refuses_when_full_and_loses_nothing), UNIT_TEST(wraps),
            UNIT_LOOP(rounds_up_to_a_power_of_two, 7), UNIT_TEST(wakes_the_taker), UNIT_TEST(freeing_null_is_fine),
-           UNIT_TEST(two_threads_exchange_a_million))
+           UNIT_TEST(two_threads_exchange_a_million), UNIT_TEST(every_message_wakes))

@@ -121,6 +121,38 @@ START_TEST(every_part_of_a_flow_counts)
 }
 END_TEST
 
+/* From one bucket to many, with all that is in it; and never smaller. */
+START_TEST(a_table_grows)
+{
+        init(1);
+        for (uint32_t i = 0; i < 1000; i++)
+                table_insert(&table, &sessions[i]);
+        table_grow(&table, 1);
+        ck_assert_uint_eq(table.n_buckets, 1);
+        table_grow(&table, 1000);
+        ck_assert_uint_eq(table.n_buckets, 1024);
+        for (uint32_t i = 0; i < 1000; i++)
+                ck_assert_ptr_eq(find(i), &sessions[i]);
+        ck_assert_ptr_null(find(1000));
+        for (size_t i = 0; i < table.n_buckets; i++) {
+                unsigned length = 0;
+
+                for (const Session *s = table.buckets[i]; s; s = s->next)
+                        length++;
+                ck_assert_uint_le(length, 16);
+        }
+        table_grow(&table, 10);
+        ck_assert_uint_eq(table.n_buckets, 1024);
+        for (uint32_t i = 0; i < 1000; i++) {
+                table_remove(&table, &sessions[i]);
+                ck_assert_ptr_null(find(i));
+        }
+        for (size_t i = 0; i < table.n_buckets; i++)
+                ck_assert_ptr_null(table.buckets[i]);
+        table_done(&table);
+}
+END_TEST
+
 START_TEST(buckets_are_a_power_of_two)
 {
         for (size_t n = 0; n < 70; n++) {
@@ -137,4 +169,4 @@ END_TEST
 
 UNIT_SUITE("relay/table", UNIT_TEST(an_empty_table_finds_nothing), UNIT_LOOP(a_chain_loses_the_right_one, 5),
            UNIT_LOOP(ten_thousand_flows_are_found, ELEMENTSOF(rooms)), UNIT_TEST(chains_are_short),
-           UNIT_TEST(every_part_of_a_flow_counts), UNIT_TEST(buckets_are_a_power_of_two))
+           UNIT_TEST(every_part_of_a_flow_counts), UNIT_TEST(a_table_grows), UNIT_TEST(buckets_are_a_power_of_two))

@@ -213,6 +213,52 @@ START_TEST(a_listener_answers_from_the_address_that_was_asked)
 }
 END_TEST
 
+/* As with the datagram that makes systemd start the service: IP_PKTINFO is asked for when it is there already. */
+START_TEST(what_came_before_us_has_its_local_address_too)
+{
+        struct sockaddr_in name = {.sin_family = AF_INET};
+        _cleanup_(cleanup_batch_free) Batch *b = batch();
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        socklen_t length = sizeof(name);
+        uint16_t port;
+        Address bound;
+        int client;
+
+        ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+        ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&name, &length), 0);
+        client = client_open("127.0.0.9", "127.0.0.5", ntohs(name.sin_port), &port);
+        ck_assert_int_eq(send(client, "ask", 3, 0), 3);
+        wait_readable(fd);
+        ck_assert_int_eq(udp_adopt_listener(fd, &bound), 0);
+        ck_assert_int_eq(udp_receive_from(fd, b, BATCH_MAX), 1);
+        ck_assert_uint_eq(b->items[0].local.s_addr, v4("127.0.0.5").s_addr);
+}
+END_TEST
+
+/* A socket unit may ask the kernel for more than we do, with Timestamping= for one. */
+START_TEST(other_control_messages_are_passed_over)
+{
+        static const int options[][2] = {
+                        {SOL_SOCKET, SO_TIMESTAMPNS}, {IPPROTO_IP, IP_RECVTTL},         {IPPROTO_IP, IP_RECVTOS},
+                        {SOL_SOCKET, SO_RXQ_OVFL},    {IPPROTO_IP, IP_RECVORIGDSTADDR},
+        };
+        _cleanup_(cleanup_batch_free) Batch *b = batch();
+        const int on = 1;
+        uint16_t port;
+        Address bound;
+        int fd = listener_open(&bound), client = client_open("127.0.0.9", "127.0.0.5", bound.port, &port);
+
+        for (size_t i = 0; i < ELEMENTSOF(options); i++)
+                ck_assert_int_eq(setsockopt(fd, options[i][0], options[i][1], &on, sizeof(on)), 0);
+        ck_assert_int_eq(send(client, "ask", 3, 0), 3);
+        wait_readable(fd);
+        ck_assert_int_eq(udp_receive_from(fd, b, BATCH_MAX), 1);
+        ck_assert_uint_eq(b->items[0].local.s_addr, v4("127.0.0.5").s_addr);
+        ck_assert_uint_eq(b->items[0].size, 3);
+        ck_assert(!b->items[0].truncated);
+}
+END_TEST
+
 START_TEST(a_foreign_source_address_is_the_datagrams_trouble)
 {
         Address bound;
@@ -432,6 +478,7 @@ START_TEST(a_lost_route_is_told_for_each_datagram)
         ck_assert_int_eq(udp_send(leg, run, ELEMENTSOF(run), &n_icmp), 0);
         for (unsigned i = 0; i < ELEMENTSOF(run); i++)
                 ck_assert_int_eq(run[i].error, EHOSTUNREACH);
+        ck_assert_uint_eq(n_icmp, 0); /* nobody has reported anything, this host itself refuses */
 }
 END_TEST
 
@@ -533,6 +580,7 @@ END_TEST
 UNIT_SUITE("wire/udp", UNIT_LOOP(a_listener_receives_every_size_whole, ELEMENTSOF(sizes_v4)),
            UNIT_LOOP(a_leg_sends_and_receives_every_size_whole, ELEMENTSOF(sizes_v6)),
            UNIT_TEST(a_listener_answers_from_the_address_that_was_asked),
+           UNIT_TEST(what_came_before_us_has_its_local_address_too), UNIT_TEST(other_control_messages_are_passed_over),
            UNIT_TEST(a_foreign_source_address_is_the_datagrams_trouble), UNIT_TEST(the_order_is_kept_both_ways),
            UNIT_TEST(an_icmp_error_costs_no_datagram), UNIT_TEST(a_receive_reads_past_an_icmp_error),
            UNIT_TEST(a_closed_port_refuses_nothing), UNIT_TEST(too_big_marks_that_datagram_alone),

@@ -55,6 +55,38 @@ START_TEST(the_local_address_is_part_of_the_flow)
 }
 END_TEST
 
+/*
+ * A socket unit without PassPacketInfo= hands over a socket in which datagrams wait whose local address the kernel did
+ * not note; one with Timestamping= adds control messages of its own.
+ */
+START_TEST(sockets_of_other_units_know_the_address_too)
+{
+        struct sockaddr_in name = {.sin_family = AF_INET};
+        socklen_t length = sizeof(name);
+        Address listener = {.family = AF_INET}, upstream, a, b;
+        char got[10];
+        World w;
+        int home, client, fd;
+
+        world_init(&w, 100);
+        fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int)), 0);
+        ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+        ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&name, &length), 0);
+        home = upstream_new(NULL, 0, &upstream);
+        (void)inet_pton(AF_INET, "127.0.0.7", &listener.v4);
+        listener.port = ntohs(name.sin_port);
+        client = client_new("127.0.0.1", &listener);
+        peer_send(client, "early", 5);
+        ck_assert_int_eq(relay_add_listener(w.relay, &listener_udp, fd, world_policy(&w, NULL, &upstream), NULL), 0);
+        ck_assert_uint_eq(peer_receive(&w, home, got, sizeof(got), &a), 5);
+        b = world_round(&w, client, home, "later");
+        ck_assert(address_equal(&a, &b));
+        ck_assert_uint_eq(w.n_opened, 1);
+        world_done(&w);
+}
+END_TEST
+
 /* The address a client wrote to goes away: its replies are counted, the rest goes on. */
 START_TEST(a_lost_local_address_is_a_verdict)
 {
@@ -82,4 +114,4 @@ START_TEST(a_lost_local_address_is_a_verdict)
 END_TEST
 
 WORLD_SUITE("addresses", replies_leave_from_the_address_written_to, the_local_address_is_part_of_the_flow,
-            a_lost_local_address_is_a_verdict)
+            sockets_of_other_units_know_the_address_too, a_lost_local_address_is_a_verdict)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* ICMP errors are advice: counted, the datagram they ate is sent once more, the session and its port stay. */
+#include <netinet/icmp6.h>
+#include <netinet/ip6.h>
+#include <netinet/udp.h>
 #include <string.h>
 
 #include "suite.h"
@@ -70,6 +73,61 @@ START_TEST(a_pending_error_eats_no_datagram_of_a_burst)
 }
 END_TEST
 
+typedef struct __attribute__((packed)) PacketTooBig {
+        struct icmp6_hdr icmp;
+        struct ip6_hdr ip;
+        struct udphdr udp;
+} PacketTooBig;
+
+/* As a router behind the leg would say it. */
+static void packet_too_big(const Address *leg, const Address *upstream)
+{
+        PacketTooBig packet = {
+                        .icmp = {.icmp6_type = ICMP6_PACKET_TOO_BIG},
+                        .ip = {.ip6_src = leg->v6, .ip6_dst = upstream->v6},
+                        .udp = {.source = htons(leg->port),
+                                .dest = htons(upstream->port),
+                                .len = htons(sizeof(packet.udp))},
+        };
+        struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_addr = leg->v6};
+        int fd = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMPV6);
+
+        ck_assert_int_ge(fd, 0);
+        packet.icmp.icmp6_mtu = htonl(1280);
+        packet.ip.ip6_vfc = 6 << 4;
+        packet.ip.ip6_nxt = IPPROTO_UDP;
+        packet.ip.ip6_plen = htons(sizeof(packet.udp));
+        ck_assert_int_eq(sendto(fd, &packet, sizeof(packet), 0, (struct sockaddr *)&name, sizeof(name)),
+                         sizeof(packet));
+        (void)close(fd);
+}
+
+/* "Packet too big" is pending like any other error, and means no datagram that comes after it. */
+START_TEST(packet_too_big_eats_no_datagram)
+{
+        Address listener, upstream, leg;
+        const Listener *l;
+        char got[100];
+        World w;
+        int home, client;
+
+        world_init(&w, 100);
+        home = upstream_new(NULL, 0, &upstream);
+        l = world_listener(&w, NULL, world_policy(&w, NULL, &upstream), &listener);
+        client = client_new(NULL, &listener);
+        leg = world_round(&w, client, home, "hello");
+        for (int i = 0; i < 3; i++)
+                peer_send(client, "small", 5);
+        packet_too_big(&leg, &upstream);
+        /* forward first: the listener has been ready for longer than the leg */
+        for (int i = 0; i < 3; i++)
+                ck_assert_uint_eq(peer_receive(&w, home, got, sizeof(got), NULL), 5);
+        ck_assert_uint_eq(world_verdicts(l, FORWARD, VERDICT_TOO_BIG), 0);
+        ck_assert_uint_eq(counter_get(&l->stats.icmp_errors), 1);
+        world_done(&w);
+}
+END_TEST
+
 /* With no route at all, the second refusal is the datagram's verdict; the session waits for better times. */
 START_TEST(no_route_is_a_verdict_and_heals)
 {
@@ -79,7 +137,7 @@ START_TEST(no_route_is_a_verdict_and_heals)
         int home, client;
 
         world_init(&w, 100);
-        world_run("ip -6 addr add 2001:db8:100::10/128 dev lo nodad");
+        world_run("ip -6 addr add 2001:db8:100::10/128 dev lo nodad && sleep 0.1");
         home = upstream_new("2001:db8:100::10", 0, &upstream);
         l = world_listener(&w, NULL, world_policy(&w, NULL, &upstream), &listener);
         client = client_new(NULL, &listener);
@@ -92,6 +150,7 @@ START_TEST(no_route_is_a_verdict_and_heals)
         ck_assert_uint_eq(world_verdicts(l, FORWARD, VERDICT_UNREACHABLE) +
                                           world_verdicts(l, FORWARD, VERDICT_NO_ROUTE),
                           1);
+        ck_assert_uint_eq(counter_get(&l->stats.icmp_errors), 0); /* it was this host that said so */
         world_run("ip -6 rule del pref 0 table 7 && ip -6 rule add pref 0 table local");
         after = world_round(&w, client, home, "again");
         ck_assert(address_equal(&before, &after));
@@ -100,4 +159,4 @@ START_TEST(no_route_is_a_verdict_and_heals)
 END_TEST
 
 WORLD_SUITE("icmp", the_upstream_restarts_and_the_port_stays, a_pending_error_eats_no_datagram_of_a_burst,
-            no_route_is_a_verdict_and_heals)
+            packet_too_big_eats_no_datagram, no_route_is_a_verdict_and_heals)

@@ -110,6 +110,23 @@ START_TEST(no_port_refuses_and_recovers)
 }
 END_TEST
 
+/* The table of a relay that was born small grows with its limit, and loses nobody. */
+START_TEST(a_raised_limit_makes_room)
+{
+        Crowd c;
+
+        crowd_init(&c, 1, 1000);
+        (void)world_round(&c.w, c.clients[0], c.home, "in");
+        ck_assert_uint_eq(c.w.relay->table.n_buckets, 1);
+        relay_set_limit(c.w.relay, 100);
+        ck_assert_uint_ge(c.w.relay->table.n_buckets, 100);
+        for (int i = 0; i < MANY; i++)
+                (void)world_round(&c.w, c.clients[i], c.home, "in");
+        ck_assert_uint_eq(c.w.n_opened, MANY);
+        world_done(&c.w);
+}
+END_TEST
+
 START_TEST(a_lowered_limit_takes_nothing_away)
 {
         Crowd c;
@@ -128,4 +145,4 @@ END_TEST
 
 WORLD_SUITE("limits", a_full_relay_refuses_and_recovers, a_full_policy_refuses_and_recovers,
             a_full_policy_leaves_room_for_another, no_descriptor_refuses_and_recovers, no_port_refuses_and_recovers,
-            a_lowered_limit_takes_nothing_away)
+            a_raised_limit_makes_room, a_lowered_limit_takes_nothing_away)

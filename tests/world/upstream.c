@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The upstream is not known yet, and the upstream moves. */
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+
 #include "suite.h"
 
 START_TEST(an_unresolved_upstream_is_a_named_verdict)
@@ -51,6 +58,79 @@ START_TEST(the_upstream_moves_and_sessions_follow_on_their_port)
 }
 END_TEST
 
+/*
+ * A second host, joined to this one by a cable: `here` on this side, `there` on the other. The rest of the test can
+ * open sockets in it by setns().
+ */
+static int second_host(void)
+{
+        char command[200], path[64];
+        int fd, ready[2];
+        pid_t child;
+
+        ck_assert_int_eq(pipe(ready), 0);
+        child = fork();
+        if (child == 0) {
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+                (void)!write(ready[1], "", unshare(CLONE_NEWNET) == 0 ? 1 : 0);
+                (void)pause();
+                _exit(0);
+        }
+        ck_assert_int_eq(read(ready[0], path, 1), 1);
+        (void)snprintf(path, sizeof(path), "/proc/%d/ns/net", child);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        ck_assert_int_ge(fd, 0);
+        (void)snprintf(command, sizeof(command), "ip link add here type veth peer name there netns %d", child);
+        world_run(command);
+        return fd;
+}
+
+/*
+ * The relay's own address is replaced (a new prefix, a link-local choice at boot). Nothing tells the leg; its client
+ * goes on talking and hears nothing, so the leg is pointed anew, and keeps its port.
+ */
+START_TEST(a_leg_whose_source_is_gone_finds_another)
+{
+        int here, there, home, client;
+        Address listener, upstream, before, after;
+        char got[100];
+        World w;
+
+        world_init(&w, 100);
+        here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+        there = second_host();
+        ck_assert_int_eq(setns(there, CLONE_NEWNET), 0);
+        world_run("ip link set there up && ip -6 addr add 2001:db8:100::10/64 dev there nodad && "
+                  "ip -6 route add 2001:db8:5::/64 dev there");
+        home = upstream_new("2001:db8:100::10", 0, &upstream);
+        ck_assert_int_eq(setns(here, CLONE_NEWNET), 0);
+        world_run("ip link set here up && ip -6 addr add 2001:db8:5::1/64 dev here nodad && "
+                  "ip -6 route add 2001:db8:100::/64 dev here && sleep 0.2");
+        world_listener(&w, NULL, world_policy(&w, NULL, &upstream), &listener);
+        client = client_new(NULL, &listener);
+        before = world_round(&w, client, home, "before");
+
+        world_run("ip -6 addr add 2001:db8:5::2/64 dev here nodad && ip -6 addr del 2001:db8:5::1/64 dev here");
+        w.now += 9 * USEC_PER_SEC;
+        peer_send(client, "still from the old address", 26);
+        world_settle(&w);
+        w.now += USEC_PER_SEC;
+        peer_send(client, "ten seconds without an answer", 29);
+        world_settle(&w);
+        peer_send(client, "anew", 4);
+        world_settle(&w);
+        do
+                (void)peer_receive(&w, home, got, sizeof(got), &after);
+        while (memcmp(got, "anew", 4) != 0);
+        ck_assert(!IN6_ARE_ADDR_EQUAL(&before.v6, &after.v6));
+        ck_assert_uint_eq(before.port, after.port);
+        upstream_reply(home, &after, "answer", 6);
+        ck_assert_uint_eq(peer_receive(&w, client, got, sizeof(got), NULL), 6);
+        ck_assert_uint_eq(w.n_opened, 1);
+        world_done(&w);
+}
+END_TEST
+
 /* The new address has no way there: its datagrams are counted by name, and the port is kept for when there is one. */
 START_TEST(a_leg_that_cannot_follow_tries_again)
 {
@@ -75,7 +155,8 @@ START_TEST(a_leg_that_cannot_follow_tries_again)
         ck_assert_uint_eq(world_verdicts(l, FORWARD, VERDICT_NO_ROUTE), 1);
         upstream_reply(home1, &before, "late", 4); /* and nobody gets in meanwhile */
         ck_assert(peer_silent(&w, client));
-        world_run("ip -6 addr add 2001:db8:100::10/128 dev lo nodad");
+        world_run("ip -6 addr add 2001:db8:100::10/128 dev lo nodad && sleep 0.1"); /* its route follows a moment later
+                                                                                     */
         after = world_round(&w, client, home2, "there it is");
         ck_assert_uint_eq(before.port, after.port);
         ck_assert_uint_eq(w.n_opened, 1);
@@ -83,5 +164,5 @@ START_TEST(a_leg_that_cannot_follow_tries_again)
 }
 END_TEST
 
-WORLD_SUITE("upstream", a_leg_that_cannot_follow_tries_again, an_unresolved_upstream_is_a_named_verdict,
-            the_upstream_moves_and_sessions_follow_on_their_port)
+WORLD_SUITE("upstream", a_leg_whose_source_is_gone_finds_another, a_leg_that_cannot_follow_tries_again,
+            an_unresolved_upstream_is_a_named_verdict, the_upstream_moves_and_sessions_follow_on_their_port)
