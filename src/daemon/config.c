@@ -8,6 +8,7 @@
 #include <ini.h>
 #include <stdbool.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -163,6 +164,11 @@ static int take_key(void *userdata, const char *title, const char *key, const ch
                 section->lines[i] = reader->line;
                 return 1;
         }
+        for (SettingKey i = 0; i < N_SETTINGS; i++)
+                if (strcasecmp(setting_specs[i].key, key) == 0) {
+                        complain(reader, "%s=%s: unknown key, did you mean %s=?", key, value, setting_specs[i].key);
+                        return 1;
+                }
         complain(reader, "%s=%s: unknown key", key, value);
         return 1;
 }

@@ -149,27 +149,50 @@ static void control_show_status(Control *control)
                       clock_monotonic());
 }
 
-static int control_serve(Control *control)
+/* A section that no listener uses is most probably misspelt. */
+static void warn_of_unused_sections(Control *control)
+{
+        for (size_t i = 1; i < control->config->n_sections; i++) {
+                const ConfigSection *section = &control->config->sections[i];
+                LogRecord record;
+                unsigned k = 0;
+
+                while (k < control->n_names && strcmp(control->names[k], section->name) != 0)
+                        k++;
+                if (k < control->n_names)
+                        continue;
+                log_record_begin(&record, &sentences[SENTENCE_SECTION_UNUSED]);
+                log_record_add(&record, "UDP46_SECTION", "[Relay %s]", section->name);
+                (void)log_writer_send(control->writer, &record);
+        }
+}
+
+static void say_what_starts(Control *control)
 {
         LogRecord record;
-        Settings whole;
+
+        log_record_begin(&record, &sentences[SENTENCE_STARTING]);
+        log_record_add(&record, "UDP46_VERSION", "%s", UDP46_VERSION);
+        log_record_add(&record, "UDP46_CONFIG", "%s", control->config->path);
+        log_record_add(&record, "UDP46_LIMIT", "%" PRIu64, control->limit);
+        (void)log_writer_send(control->writer, &record);
+        warn_of_unused_sections(control);
+        for (uint16_t i = 0; i < control_relay(control)->n_listeners; i++)
+                say_about_listener(control, control_relay(control)->listeners[i], SENTENCE_LISTENER_STARTED);
+}
+
+static int control_serve(Control *control)
+{
         int r;
 
         if (control->serving || control->stopping)
                 return 0;
         control_instruct(control);
+        say_what_starts(control);
         r = worker_start(control->worker);
         if (r < 0)
                 return r;
         control->serving = true;
-        for (uint16_t i = 0; i < control_relay(control)->n_listeners; i++)
-                say_about_listener(control, control_relay(control)->listeners[i], SENTENCE_LISTENER_STARTED);
-        config_whole(control->config, &whole);
-        log_record_begin(&record, &sentences[SENTENCE_STARTING]);
-        log_record_add(&record, "UDP46_VERSION", "%s", UDP46_VERSION);
-        log_record_add(&record, "UDP46_CONFIG", "%s", control->config->path);
-        log_record_add(&record, "UDP46_LIMIT", "%" PRIu64, counter_get(&control_relay(control)->quota.limit));
-        (void)log_writer_send(control->writer, &record);
         control_show_status(control);
         (void)sd_notify(0, "READY=1");
         return 0;
@@ -329,6 +352,7 @@ static int on_reload_signal(sd_event_source *source, const struct signalfd_sigin
                 control->status.trouble[0] = '\0';
                 control_apply(control);
                 say(control, SENTENCE_RELOADED, NULL);
+                warn_of_unused_sections(control);
         } else {
                 char *rest = text;
 

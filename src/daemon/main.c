@@ -8,13 +8,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 
 #include "daemon/activation.h"
 #include "daemon/config.h"
 #include "daemon/control.h"
 #include "daemon/options.h"
 #include "daemon/sentences.h"
+#include "daemon/status.h"
 
 enum { EXIT_CLEAN = 0, EXIT_RUNNING = 1, EXIT_CONFIGURATION = 2 };
 
@@ -44,7 +44,7 @@ static void queue(LogWriter *writer, SentenceId sentence, const char *reason)
 /* A person at a terminal reads `configuration error: …`, the journal gets the sentence with its fields. */
 static int refuse(char *problems, LogTarget target)
 {
-        (void)sd_notifyf(0, "STATUS=configuration error: %.*s", (int)strcspn(problems, "\n"), problems);
+        status_say("configuration error: %.*s", (int)strcspn(problems, "\n"), problems);
         for (char *line; (line = strsep(&problems, "\n")) && *line;) {
                 if (target == LOG_TARGET_JOURNAL) {
                         say(target, SENTENCE_CONFIGURATION_ERROR, line);

@@ -129,6 +129,8 @@ static void take_flag(Parser *parser, FlagId id, const char *value)
 /* Finds the flag of a word (`name` or `name=value`). Settings come behind the plain flags. -ENOENT: there is none. */
 static int find_flag(const char *word, size_t length)
 {
+        if (length == 1 && *word == 'h')
+                return FLAG_HELP;
         for (int id = 0; id < N_FLAGS; id++)
                 if (strlen(flags[id].name) == length && memcmp(flags[id].name, word, length) == 0)
                         return id;
@@ -195,12 +197,13 @@ void options_help(FILE *to)
                     "Relays UDP from IPv4 clients to an IPv6 service; each client has a port of its own there.\n"
                     "Listeners come from udp46.socket, or from --listen. Flags win over the configuration file.\n\n",
                     to);
-        for (int id = 0; id < N_FLAGS; id++)
-                help_line(to, flags[id].name, flags[id].argument, flags[id].help, flags[id].fallback);
         for (int key = 0; key < N_SETTINGS; key++)
                 help_line(to, setting_specs[key].flag, setting_specs[key].argument, setting_specs[key].help,
                           setting_specs[key].fallback);
-        (void)fputs("\nExit status: 0 clean, 1 a failure while running, 2 usage or configuration.\n"
+        for (int id = 0; id < N_FLAGS; id++)
+                help_line(to, flags[id].name, flags[id].argument, flags[id].help, flags[id].fallback);
+        (void)fputs("\nA span is a time like 180s, 3min or 500ms.\nExit status: 0 clean, 1 a failure while running, 2 "
+                    "usage or configuration.\n"
                     "See udp46(8) and udp46.conf(5).\n",
                     to);
 }

@@ -13,6 +13,7 @@
         X(FAILED, LOG_ERR, "de800fd4f9b245c68bb26c7b666fbc7d", "udp46 failed")                                      \
         X(LISTENER_STARTED, LOG_INFO, "7bfbb5053ccc4de1a7d3bd0fe411a63b", "listener started")                       \
         X(LISTENER_STOPPED, LOG_INFO, "e921246f6edc4b9384c948fc0171c6ff", "listener stopped")                       \
+        X(SECTION_UNUSED, LOG_WARNING, "5b7c1f0e9a3d4c6f8e2b41d07a95c3e8", "no listener has this name")             \
         X(LIMIT_LOWERED, LOG_WARNING, "382ad832543d4ebcbd0b4c4b2406ab6d", "session limit lowered")                  \
         X(METRICS_MISSING, LOG_WARNING, "086c6509b5864afeafb38a70cf5158b8", "metrics are not served")               \
         X(UPSTREAM_RESOLVED, LOG_INFO, "2734a967013546548307c8b48f38e2c7", "upstream resolved")                     \

@@ -113,9 +113,9 @@ const SettingSpec setting_specs[N_SETTINGS] = {
                                              format_span, VALUE(session_timeout), 0},
                 [SETTING_UNREPLIED_TIMEOUT] =
                                 {"UnrepliedTimeoutSec", "unreplied-timeout", "span", "30s",
-                                 "the same for one the upstream never answered; at most the session time-out",
+                                 "the same for one the upstream never answered; at most the session timeout",
                                  parse_span, format_span, VALUE(unreplied_timeout), 0},
-                [SETTING_REPLY_REFRESH] = {"ReplyRefreshSec", "reply-refresh", "span", "4 x the session time-out",
+                [SETTING_REPLY_REFRESH] = {"ReplyRefreshSec", "reply-refresh", "span", "4 x the session timeout",
                                            "replies keep a session only this long after its client's last datagram",
                                            parse_span, format_span, VALUE(reply_refresh), 0},
                 [SETTING_MAX_SESSIONS] = {"MaxSessions", "max-sessions", "number", "0: half of the host's local ports",
@@ -135,9 +135,22 @@ static void *setting_value(Settings *s, SettingKey key)
         return (char *)s + setting_specs[key].offset;
 }
 
+/* What is often written around a value and belongs elsewhere. */
+static const char *habit(const char *text)
+{
+        if (strchr("\"'", *text) && *text)
+                return "a value stands without quotes";
+        if (strstr(text, " #") || strstr(text, " ;"))
+                return "a comment stands in a line of its own";
+        return NULL;
+}
+
 int settings_parse(Settings *s, SettingKey key, const char *text, const char **ret_why)
 {
         int r = setting_specs[key].parse(text, setting_value(s, key), ret_why);
+
+        if (r < 0 && habit(text))
+                *ret_why = habit(text);
 
         if (r >= 0)
                 s->given |= UINT32_C(1) << key;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Believes: one line answers "does it work?", and a line that changes too often is noise. Rates are rounded. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -17,82 +18,104 @@ static uint64_t count(const Relay *relay, Direction direction, bool forwarded)
         return sum;
 }
 
-/* Datagrams a second since the last look. */
-static uint64_t rate(Status *status, Direction direction, uint64_t total, usec_t passed)
+static uint64_t count_unreplied(const Relay *relay)
 {
-        uint64_t n = total - status->forwarded[direction];
+        uint64_t sum = 0;
 
-        status->forwarded[direction] = total;
-        return passed > 0 ? n * USEC_PER_SEC / passed : 0;
+        for (uint16_t i = 0; i < relay->n_policies; i++)
+                sum += counter_get(&relay->policies[i]->n_sessions[SESSION_UNREPLIED]);
+        return sum;
 }
 
+/* What went this way since the start, and a second since the last look. */
+static void describe_direction(Status *status, FILE *to, const Relay *relay, Direction direction, usec_t passed)
+{
+        uint64_t total = count(relay, direction, true), n = total - status->forwarded[direction];
+
+        status->forwarded[direction] = total;
+        (void)fprintf(to, "%s %" PRIu64 " (%" PRIu64 "/s), ", direction == FORWARD ? "forward" : "reply", total,
+                      passed > 0 ? n * USEC_PER_SEC / passed : 0);
+}
+
+static void describe_sessions(Status *status, FILE *to, const Relay *relay, usec_t now)
+{
+        usec_t passed = status->counted > 0 ? usec_sub(now, status->counted) : 0;
+        uint64_t n = counter_get(&relay->quota.current), n_unreplied = count_unreplied(relay);
+
+        (void)fprintf(to, "%" PRIu64 " session%s (", n, n == 1 ? "" : "s");
+        if (n_unreplied > 0)
+                (void)fprintf(to, "%" PRIu64 " unreplied, ", n_unreplied);
+        (void)fprintf(to, "peak %" PRIu64 ", limit %" PRIu64 "), ", counter_get(&relay->quota.peak),
+                      counter_get(&relay->quota.limit));
+        describe_direction(status, to, relay, FORWARD, passed);
+        describe_direction(status, to, relay, REPLY, passed);
+        (void)fprintf(to, "%" PRIu64 " dropped, ", count(relay, FORWARD, false) + count(relay, REPLY, false));
+        status->counted = now;
+}
+
+static void describe_upstream(FILE *to, const UpstreamState *state)
+{
+        char text[ENDPOINT_TEXT_MAX], address[ADDRESS_TEXT_MAX];
+        bool known = state->address.family != 0;
+
+        if (state->endpoint.literal.family == 0)
+                (void)fprintf(to, "%s ", known ? state->endpoint.host : endpoint_format(text, &state->endpoint));
+        if (!known || *state->why)
+                (void)fprintf(to, "not resolved%s%s%s%s", *state->why ? " (" : "", state->why, *state->why ? ")" : "",
+                              known ? ", still " : "");
+        if (known)
+                (void)fprintf(to, "%s", address_format(address, &state->address));
+}
+
+/* All of them; what does not fit into the line is cut off. */
 static void describe_upstreams(FILE *to, const Upstreams *upstreams, unsigned n)
 {
-        unsigned n_known = 0, unknown = 0;
-        char text[ENDPOINT_TEXT_MAX], address[ADDRESS_TEXT_MAX];
-
+        (void)fprintf(to, "upstream%s ", n == 1 ? "" : "s");
         for (unsigned i = 0; i < n; i++) {
-                if (upstreams_get(upstreams, i)->address.family != 0)
-                        n_known++;
-                else
-                        unknown = i;
+                describe_upstream(to, upstreams_get(upstreams, i));
+                (void)fputs(i + 1 < n ? ", " : "", to);
         }
-        if (n_known < n) {
-                const UpstreamState *state = upstreams_get(upstreams, unknown);
-
-                (void)fprintf(to, "upstream %s not resolved", endpoint_format(text, &state->endpoint));
-                if (*state->why)
-                        (void)fprintf(to, " (%s)", state->why);
-        } else if (n == 1) {
-                const UpstreamState *state = upstreams_get(upstreams, 0);
-
-                (void)fprintf(to, "upstream ");
-                if (state->endpoint.literal.family == 0)
-                        (void)fprintf(to, "%s ", state->endpoint.host);
-                if (*state->why)
-                        (void)fprintf(to, "not resolved (%s), still ", state->why);
-                (void)fprintf(to, "%s", address_format(address, &state->address));
-        } else
-                (void)fprintf(to, "%u upstreams", n);
 }
 
 static void describe(Status *status, FILE *to, const Relay *relay, const Upstreams *upstreams, unsigned n, usec_t now)
 {
         if (*status->trouble)
                 (void)fprintf(to, "reload failed, the old configuration stays (%s); ", status->trouble);
-        if (relay) {
-                usec_t passed = status->counted > 0 ? usec_sub(now, status->counted) : 0;
-                uint64_t n_sessions = counter_get(&relay->quota.current);
-
-                (void)fprintf(to, "%" PRIu64 " session%s (peak %" PRIu64 ", limit %" PRIu64 "), ", n_sessions,
-                              n_sessions == 1 ? "" : "s", counter_get(&relay->quota.peak),
-                              counter_get(&relay->quota.limit));
-                (void)fprintf(to, "forward %" PRIu64 "/s, ",
-                              rate(status, FORWARD, count(relay, FORWARD, true), passed));
-                (void)fprintf(to, "reply %" PRIu64 "/s, ", rate(status, REPLY, count(relay, REPLY, true), passed));
-                (void)fprintf(to, "%" PRIu64 " dropped, ", count(relay, FORWARD, false) + count(relay, REPLY, false));
-                status->counted = now;
-        }
+        describe_sessions(status, to, relay, now);
         describe_upstreams(to, upstreams, n);
+}
+
+void status_say(const char *format, ...)
+{
+        _cleanup_free_ char *text = NULL;
+        va_list ap;
+        int n;
+
+        va_start(ap, format);
+        n = vasprintf(&text, format, ap);
+        va_end(ap);
+        if (n < 0) {
+                text = NULL;
+                return;
+        }
+        for (char *p = text; *p; p++)
+                if ((unsigned char)*p < ' ' || (unsigned char)*p >= 0x7f)
+                        *p = '?';
+        (void)sd_notifyf(0, "STATUS=%s", text);
 }
 
 void status_update(Status *status, const Relay *relay, const Upstreams *upstreams, unsigned n_upstreams, usec_t now)
 {
-        char line[sizeof(status->said)] = "STATUS=";
-        size_t prefix = strlen(line);
-        FILE *to = fmemopen(line + prefix, sizeof(line) - prefix, "w");
+        char line[sizeof(status->said)] = "";
+        FILE *to = fmemopen(line, sizeof(line), "w");
 
         if (!to)
                 return;
         describe(status, to, relay, upstreams, n_upstreams, now);
         (void)fclose(to);
         line[sizeof(line) - 1] = '\0';
-        for (char *p = line; *p;
-             p++) /* systemd takes no status that is not UTF-8, and what was typed may be anything */
-                if ((unsigned char)*p >= 0x80)
-                        *p = '?';
         if (strcmp(line, status->said) == 0)
                 return;
         (void)strcpy(status->said, line);
-        (void)sd_notify(0, line);
+        status_say("%s", line);
 }

@@ -14,5 +14,8 @@ typedef struct Status {
         usec_t counted;
 } Status;
 
-/* relay NULL: nothing is relayed yet. */
 void status_update(Status *status, const Relay *relay, const Upstreams *upstreams, unsigned n_upstreams, usec_t now);
+
+/* Says a line at once. The service manager takes UTF-8 only and what was typed may be anything: ASCII is what it gets.
+ */
+void status_say(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -103,6 +103,9 @@ int endpoint_parse(const char *text, Endpoint *ret, const char **ret_why)
         bool bracketed = text[0] == '[';
         const char *host = bracketed ? text + 1 : text;
 
+        *ret_why = "a URL is not expected, but name:port";
+        if (strstr(text, "://"))
+                return -EINVAL;
         *ret_why = "expected [IPv6 address]:port or name:port";
         end = bracketed ? strchr(text, ']') : strrchr(text, ':');
         if (!end)

@@ -64,12 +64,14 @@ static const struct {
         const char *problem; /* behind `udp46.conf:LINE: ` */
 } mistakes[] = {
                 {"[Relay]\nUpstreams=[::1]:1\n", 2, "Upstreams=[::1]:1: unknown key"},
-                {"[Relay]\nupstream=[::1]:1\n", 2, "upstream=[::1]:1: unknown key"},
+                {"[Relay]\nupstream=[::1]:1\n", 2, "upstream=[::1]:1: unknown key, did you mean Upstream=?"},
+                {"[Relay]\nUpstream=\"[::1]:1\"\n", 2, "Upstream=\"[::1]:1\": a value stands without quotes"},
+                {"[Relay]\nUpstream=http://home.example:1\n", 2, "Upstream=http://home.example:1: a URL is not"},
                 {"[Relay]\n=5\n", 2, "=5: unknown key"},
                 {"[Relay]\nMaxSessions=-3\n", 2, "MaxSessions=-3: must be a number"},
                 {"[Relay]\nMaxSessions=\n", 2, "MaxSessions=: must be a number"},
-                {"[Relay]\nMaxSessions=5 ; five\n", 2, "MaxSessions=5 ; five: must be a number"},
-                {"[Relay]\nMaxSessions=5 # five\n", 2, "MaxSessions=5 # five: must be a number"},
+                {"[Relay]\nMaxSessions=5 ; five\n", 2, "MaxSessions=5 ; five: a comment stands in a line of its own"},
+                {"[Relay]\nMaxSessions=5 # five\n", 2, "MaxSessions=5 # five: a comment stands in a line of its own"},
                 {"[Relay]\nUpstream=192.0.2.1:5\n", 2, "Upstream=192.0.2.1:5: an IPv4 address"},
                 {"[Relay]\nUpstream=[::ffff:192.0.2.1]:5\n", 2, "Upstream=[::ffff:192.0.2.1]:5: an IPv4-mapped"},
                 {"[Relay]\nUpstream=[ff02::1]:5\n", 2, "Upstream=[ff02::1]:5: a multicast"},

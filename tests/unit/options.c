@@ -138,7 +138,6 @@ static const struct {
                 {"--upstreams=[::1]:1", NULL, "--upstreams=[::1]:1: unknown flag"},
                 {"--Upstream=[::1]:1", NULL, "--Upstream=[::1]:1: unknown flag"},
                 {"--UPSTREAM", NULL, "--UPSTREAM: unknown flag"},
-                {"-h", NULL, "-h: unknown flag"},
                 {"--upstream", NULL, "--upstream: needs a value"},
                 {"--listen", NULL, "--listen: needs a value"},
                 {"--config", NULL, "--config: needs a value"},
