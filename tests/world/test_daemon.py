@@ -552,6 +552,15 @@ class Starts(TestCase):
         self.assertEqual(fields(daemon.wait_line('starting udp46'))['limit'], '1')
         self.ask(self.client(port))
 
+    def test_section_that_no_listener_uses(self):
+        upstream = self.upstream()
+        daemon, port = self.relay(upstream, config='[Relay]\n[Relay ofice]\n')
+        self.assertIn('ofice', daemon.wait_line('<4>no listener has this name '))
+        self.ask(self.client(port))
+
+    def test_short_help(self):
+        self.assertEqual(self.start('-h').wait(), 0)
+
     def test_metrics_are_accepted_with_a_warning(self):
         upstream = self.upstream()
         daemon, port = self.relay(upstream, '--metrics.enabled', '--metrics.listen=127.0.0.1:9108',
