@@ -41,6 +41,16 @@ static void queue(LogWriter *writer, SentenceId sentence, const char *reason)
         (void)log_writer_send(writer, &record);
 }
 
+/*
+ * journald finds out in /proc whose entry it reads. A process that is gone by then has said something that no
+ * `journalctl -u` shows: so it stays a moment.
+ */
+static void let_it_be_read(LogTarget target)
+{
+        if (target == LOG_TARGET_JOURNAL)
+                (void)usleep(250 * 1000);
+}
+
 /* A person at a terminal reads `configuration error: …`, the journal gets the sentence with its fields. */
 static int refuse(char *problems, LogTarget target)
 {
@@ -52,12 +62,14 @@ static int refuse(char *problems, LogTarget target)
                 }
                 (void)fprintf(stderr, "configuration error: %s\n", line);
         }
+        let_it_be_read(target);
         return EXIT_CONFIGURATION;
 }
 
 static int fail(LogTarget target, const char *reason)
 {
         say(target, SENTENCE_FAILED, reason);
+        let_it_be_read(target);
         return EXIT_RUNNING;
 }
 
@@ -105,6 +117,7 @@ static int relay(const Options *options, Config **config, ListenerSockets *socke
         if (r >= 0)
                 return EXIT_CLEAN;
         queue(writer, SENTENCE_FAILED, strerror(-r));
+        let_it_be_read(target);
         return EXIT_RUNNING;
 }
 

@@ -83,17 +83,21 @@ void session_log_finish(SessionLog *log)
 {
         LogRecord record;
 
-        log->summary_due = USEC_NEVER;
-        if (log->n_left_out == 0)
-                return;
-        log_record_begin(&record, &sentences[SENTENCE_SESSION_EVENTS_LEFT_OUT]);
-        log_record_add(&record, "UDP46_COUNT", "%" PRIu64, log->n_left_out);
-        (void)log_writer_send(log->writer, &record);
+        if (log->n_left_out > 0) {
+                log_record_begin(&record, &sentences[SENTENCE_SESSION_EVENTS_LEFT_OUT]);
+                log_record_add(&record, "UDP46_COUNT", "%" PRIu64, log->n_left_out);
+                if (!log_writer_send(log->writer, &record))
+                        return; /* no room: the next summary says it */
+        }
         log->n_left_out = 0;
+        log->summary_due = USEC_NEVER;
 }
 
 void session_log_summarise(SessionLog *log, usec_t now)
 {
-        if (now >= log->summary_due)
-                session_log_finish(log);
+        if (now < log->summary_due)
+                return;
+        session_log_finish(log);
+        if (log->n_left_out > 0)
+                log->summary_due = usec_add(now, SESSION_LOG_SUMMARY_EVERY);
 }

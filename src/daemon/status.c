@@ -58,7 +58,7 @@ static void describe_upstream(FILE *to, const UpstreamState *state)
         char text[ENDPOINT_TEXT_MAX], address[ADDRESS_TEXT_MAX];
         bool known = state->address.family != 0;
 
-        if (state->endpoint.literal.family == 0)
+        if (!known || !strchr(state->endpoint.host, ':')) /* a literal is its own name */
                 (void)fprintf(to, "%s ", known ? state->endpoint.host : endpoint_format(text, &state->endpoint));
         if (!known || *state->why)
                 (void)fprintf(to, "not resolved%s%s%s%s", *state->why ? " (" : "", state->why, *state->why ? ")" : "",

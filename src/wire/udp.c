@@ -164,7 +164,8 @@ int udp_connect(const Address *peer, Address *ret_local)
         _cleanup_close_ int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         int r;
 
-        if (fd < 0)
+        /* IPv6 only: a leg shall not take its port from the host's IPv4, nor lose it to that when it is bound again. */
+        if (fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){1}, sizeof(int)) < 0)
                 return -errno;
         r = connect_to(fd, peer, ret_local);
         if (r < 0)
@@ -177,7 +178,7 @@ int udp_connect(const Address *peer, Address *ret_local)
 
 int udp_peer(int fd, Address *ret)
 {
-        struct sockaddr_in6 name;
+        struct sockaddr_in6 name = {0};
         socklen_t length = sizeof(name);
 
         if (getpeername(fd, (struct sockaddr *)&name, &length) < 0)

@@ -244,21 +244,6 @@ START_TEST(writers_keep_their_order)
 }
 END_TEST
 
-/* Standard error is a pipe that is full and that nobody reads. Returns its reading end. */
-static int stall_stderr(void)
-{
-        char page[4096] = {0};
-        int ends[2];
-
-        ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
-        while (write(ends[1], page, sizeof(page)) > 0)
-                ;
-        ck_assert_int_eq(fcntl(ends[1], F_SETFL, 0), 0); /* the writer waits, as it does on a terminal */
-        ck_assert_int_eq(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
-        (void)close(ends[1]);
-        return ends[0];
-}
-
 /* Reads until the writing end is closed. */
 static char *drain(int fd)
 {
@@ -291,7 +276,7 @@ START_TEST(a_stalled_target_costs_records_not_time)
         Log *log;
         int fd;
 
-        fd = stall_stderr();
+        fd = unit_stderr_stall();
         log = start(LOG_TARGET_STDERR, LOG_INFO, 1);
         for (unsigned i = 0; i < 10000; i++)
                 if (!send_number(log_writer(log, 0), &hello, i))
@@ -340,7 +325,7 @@ START_TEST(what_was_lost_is_told_each_time)
         unsigned n_kept = 0, n_lost = 0, n_told = 0, n_times = 0;
         enum { ROOM = 1 << 20 };
         char *text = calloc(1, ROOM);
-        int fd = stall_stderr();
+        int fd = unit_stderr_stall();
         Log *log;
 
         ck_assert_ptr_nonnull(text);
@@ -373,7 +358,7 @@ START_TEST(a_stalled_target_does_not_hold_up_the_end)
         int fd;
 
         (void)signal(SIGPIPE, SIG_IGN);
-        fd = stall_stderr();
+        fd = unit_stderr_stall();
         log = start(LOG_TARGET_STDERR, LOG_INFO, 1);
         ck_assert(send_number(log_writer(log, 0), &hello, 1));
         before = clock_monotonic();

@@ -99,17 +99,47 @@ void unit_stderr_begin(void)
         ck_assert_int_eq(dup2(stderr_file, STDERR_FILENO), STDERR_FILENO);
 }
 
-char *unit_stderr_end(void)
+static char *stderr_text(void)
 {
         off_t size = lseek(stderr_file, 0, SEEK_END);
         char *text = calloc(1, (size_t)size + 1);
 
         ck_assert_ptr_nonnull(text);
         ck_assert_int_eq(pread(stderr_file, text, (size_t)size, 0), size);
+        return text;
+}
+
+unsigned unit_stderr_count(const char *part)
+{
+        char *text = stderr_text();
+        unsigned n = unit_count(text, part);
+
+        free(text);
+        return n;
+}
+
+char *unit_stderr_end(void)
+{
+        char *text = stderr_text();
+
         ck_assert_int_eq(dup2(stderr_saved, STDERR_FILENO), STDERR_FILENO);
         stderr_saved = safe_close(stderr_saved);
         stderr_file = safe_close(stderr_file);
         return text;
+}
+
+int unit_stderr_stall(void)
+{
+        char page[4096] = {0};
+        int ends[2];
+
+        ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+        while (write(ends[1], page, sizeof(page)) > 0)
+                ;
+        ck_assert_int_eq(fcntl(ends[1], F_SETFL, 0), 0); /* who writes waits, as on a terminal */
+        ck_assert_int_eq(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+        (void)close(ends[1]);
+        return ends[0];
 }
 
 static bool write_text(const char *path, const char *text)

@@ -55,6 +55,12 @@ unsigned unit_count(const char *text, const char *part);
 void unit_stderr_begin(void);
 char *unit_stderr_end(void);
 
+/* How often a text has been written to it so far. */
+unsigned unit_stderr_count(const char *part);
+
+/* Makes standard error a pipe that is full (of NUL bytes) and that nobody reads. Returns its reading end. */
+int unit_stderr_stall(void);
+
 /*
  * A network of one's own in which lo is up (a name service cannot be asked then), or mounts of one's own. Root may, and
  * often everybody (user namespaces). false: it is not allowed here; the test says so and ends.
