@@ -25,7 +25,10 @@ struct LogWriter {
         Log *log;
         Mailbox *box;
         atomic_uint_fast64_t n_lost;
-        uint64_t n_lost_said; /* the log thread's own */
+        /* the log thread's own: */
+        uint64_t n_lost_said;
+        bool has_next;
+        LogRecord next;
 };
 
 struct Log {
@@ -54,6 +57,7 @@ void log_record_begin(LogRecord *record, const LogSentence *sentence)
 {
         record->sentence = sentence;
         record->used = record->n_fields = 0;
+        record->when = clock_monotonic();
 }
 
 void log_record_add(LogRecord *record, const char *key, const char *format, ...)
@@ -126,20 +130,53 @@ void log_say_now(LogTarget target, const LogRecord *record)
         (void)sd_journal_sendv(iov, n);
 }
 
-static void log_drain(Log *log, LogWriter *writer)
+/*
+ * The earliest of what all writers have to say, or NULL. Looked at twice: what one of them said because of another is
+ * posted after it, so whoever seemed to have nothing before the later one was found has it now.
+ */
+static LogWriter *log_earliest(Log *log)
 {
-        LogRecord record;
-        uint64_t n_lost;
+        LogWriter *earliest = NULL;
 
-        while (mailbox_take(writer->box, &record))
-                log_say_now(log->target, &record);
-        n_lost = atomic_load_explicit(&writer->n_lost, memory_order_relaxed);
-        if (n_lost != writer->n_lost_said) {
-                log_record_begin(&record, log->lost);
-                log_record_add(&record, "UDP46_COUNT", "%llu", (unsigned long long)(n_lost - writer->n_lost_said));
-                writer->n_lost_said = n_lost;
-                log_say_now(log->target, &record);
+        for (unsigned look = 0; look < 2; look++)
+                for (size_t i = 0; i < log->n_writers; i++) {
+                        LogWriter *writer = &log->writers[i];
+
+                        if (!writer->has_next)
+                                writer->has_next = mailbox_take(writer->box, &writer->next);
+                }
+        for (size_t i = 0; i < log->n_writers; i++) {
+                LogWriter *writer = &log->writers[i];
+
+                if (writer->has_next && (!earliest || writer->next.when < earliest->next.when))
+                        earliest = writer;
         }
+        return earliest;
+}
+
+static void say_lost(Log *log, LogWriter *writer)
+{
+        uint64_t n_lost = atomic_load_explicit(&writer->n_lost, memory_order_relaxed);
+        LogRecord record;
+
+        if (n_lost == writer->n_lost_said)
+                return;
+        log_record_begin(&record, log->lost);
+        log_record_add(&record, "UDP46_COUNT", "%" PRIu64, n_lost - writer->n_lost_said);
+        writer->n_lost_said = n_lost;
+        log_say_now(log->target, &record);
+}
+
+static void log_drain(Log *log)
+{
+        LogWriter *writer;
+
+        while ((writer = log_earliest(log))) {
+                log_say_now(log->target, &writer->next);
+                writer->has_next = false;
+        }
+        for (size_t i = 0; i < log->n_writers; i++)
+                say_lost(log, &log->writers[i]);
 }
 
 static void *log_thread(void *userdata)
@@ -156,10 +193,9 @@ static void *log_thread(void *userdata)
                 if (poll(fds, log->n_writers + 1, -1) < 0)
                         continue;
                 stop = fds[log->n_writers].revents;
-                for (size_t i = 0; i < log->n_writers; i++) {
+                for (size_t i = 0; i < log->n_writers; i++)
                         mailbox_quiet(log->writers[i].box);
-                        log_drain(log, &log->writers[i]);
-                }
+                log_drain(log);
         }
         return NULL;
 }

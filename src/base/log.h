@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 typedef struct LogSentence {
         const char *id; /* MESSAGE_ID, 32 hexadecimal digits */
@@ -25,6 +26,7 @@ enum { LOG_RECORD_FIELDS_MAX = 24, LOG_RECORD_BYTES = 1000, LOG_RING_RECORDS = 2
 
 typedef struct LogRecord {
         const LogSentence *sentence;
+        usec_t when; /* it was begun: what several writers say is told in this order */
         uint16_t used;
         uint16_t n_fields;
         char bytes[LOG_RECORD_BYTES]; /* `KEY=value` strings, one behind the other, each with its NUL */

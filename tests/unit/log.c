@@ -350,6 +350,31 @@ START_TEST(what_was_lost_is_told_each_time)
 }
 END_TEST
 
+/* What one writer says because of another comes after it, whoever's ring is looked at first. */
+START_TEST(writers_are_told_in_the_order_of_time)
+{
+        int fd = unit_stderr_stall();
+        pthread_t thread;
+        char *text, *first, *second;
+        Log *log = start(LOG_TARGET_STDERR, LOG_INFO, 2);
+
+        ck_assert(send_number(log_writer(log, 0), &hello, 0)); /* keeps the log thread busy */
+        (void)usleep(50 * 1000);
+        ck_assert(send_number(log_writer(log, 1), &hello, 1));
+        (void)usleep(1000);
+        ck_assert(send_number(log_writer(log, 0), &hello, 2));
+        ck_assert_int_eq(pthread_create(&thread, NULL, end_log, log), 0);
+        text = drain(fd);
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        for (first = text; *first == '\0'; first++) /* what filled the pipe */
+                ;
+        second = strstr(first, "count=2");
+        first = strstr(first, "count=1");
+        ck_assert(first && second && first < second);
+        free(text);
+}
+END_TEST
+
 /* ... and the end waits for half a second at most; nor does exit(3) wait, which locks every stream (glibc 2.39). */
 START_TEST(a_stalled_target_does_not_hold_up_the_end)
 {
@@ -492,6 +517,7 @@ UNIT_SUITE("base/log", UNIT_TEST(a_line_bears_priority_sentence_and_fields), UNI
            UNIT_TEST(a_record_takes_so_many_fields), UNIT_TEST(the_edge_of_a_record),
            UNIT_TEST(below_the_level_nothing_is_said), UNIT_TEST(the_end_says_what_is_queued),
            UNIT_TEST(writers_keep_their_order), UNIT_TEST(a_stalled_target_costs_records_not_time),
-           UNIT_TEST(what_was_lost_is_told_each_time), UNIT_TEST(a_stalled_target_does_not_hold_up_the_end),
-           UNIT_TEST(too_many_writers), UNIT_TEST(the_journal_is_known_by_its_stream),
-           UNIT_TEST(the_journal_gets_the_fields), UNIT_TEST(a_stalled_journal_costs_no_time))
+           UNIT_TEST(what_was_lost_is_told_each_time), UNIT_TEST(writers_are_told_in_the_order_of_time),
+           UNIT_TEST(a_stalled_target_does_not_hold_up_the_end), UNIT_TEST(too_many_writers),
+           UNIT_TEST(the_journal_is_known_by_its_stream), UNIT_TEST(the_journal_gets_the_fields),
+           UNIT_TEST(a_stalled_journal_costs_no_time))
