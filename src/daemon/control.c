@@ -78,6 +78,7 @@ static PolicySettings policy_settings(const Settings *s, uint64_t limit)
                                      [SESSION_ASSURED] = s->session_timeout},
                         .reply_refresh = s->reply_refresh,
                         .max_sessions = s->max_sessions > 0 && s->max_sessions < limit ? s->max_sessions : limit,
+                        .trains = true,
                         .max_datagram = s->max_datagram_size < DATAGRAM_ROOM ? (uint32_t)s->max_datagram_size
                                                                              : DATAGRAM_ROOM,
         };

@@ -8,11 +8,13 @@
 
 #include "base/watch.h"
 #include "wire/address.h"
+#include "wire/udp.h"
 
 typedef struct Leg {
         Watch watch;         /* in the relay's set while the session lives */
         int fd;              /* owned */
         uint32_t generation; /* of the upstream's address it is connected to */
+        Trains trains;       /* what its path takes; segment_max 0: none */
         bool doubted;        /* to be pointed anew with the next datagram, at the same address or another */
         Address local;
 } Leg;

@@ -8,9 +8,9 @@ static int listener_udp_receive(Listener *listener, Batch *batch, unsigned n_max
         return udp_receive_from(listener->fd, batch, n_max);
 }
 
-static int listener_udp_reply(Listener *listener, const Flow *flow, Datagram *run, unsigned n)
+static int listener_udp_reply(Listener *listener, const Flow *flow, Datagram *run, unsigned n, Trains *trains)
 {
-        return udp_send_to(listener->fd, flow->local, flow->client, flow->client_port, run, n);
+        return udp_send_to(listener->fd, flow->local, flow->client, flow->client_port, run, n, trains);
 }
 
 const ListenerKind listener_udp = {

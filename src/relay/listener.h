@@ -10,6 +10,7 @@
 #include "relay/stats.h"
 #include "wire/address.h"
 #include "wire/datagram.h"
+#include "wire/udp.h"
 
 typedef struct Listener Listener;
 
@@ -18,7 +19,7 @@ typedef struct ListenerKind {
 
         /* As udp_receive_from() and, to the flow's client from the flow's local address, udp_send_to(). */
         int (*receive)(Listener *listener, Batch *batch, unsigned n_max);
-        int (*reply)(Listener *listener, const Flow *flow, Datagram *run, unsigned n);
+        int (*reply)(Listener *listener, const Flow *flow, Datagram *run, unsigned n, Trains *trains);
 } ListenerKind;
 
 struct Listener {

@@ -11,35 +11,41 @@
 /* What one ready socket may bring in one turn: the next one shall not wait long. */
 enum { FORWARD_BATCH = BATCH_MAX, REPLY_BATCH = 8 };
 
-static void account(Stats *stats, Direction direction, Verdict verdict, const Datagram *d)
+/* What was dropped before it could be sent: all of it, if it is a train. */
+static void account_drop(Stats *stats, Direction direction, Verdict verdict, const Datagram *d)
 {
         DirectionStats *s = &stats->directions[direction];
 
-        counter_add(&s->received, 1);
-        counter_add(&s->verdicts[verdict], 1);
-        if (verdict == VERDICT_FORWARDED)
-                counter_add(&s->bytes, d->size);
+        counter_add(&s->received, d->n);
+        counter_add(&s->verdicts[verdict], d->n);
 }
 
 /* A run that was sent: each datagram tells what became of it. */
 static void account_run(Session *session, Direction direction, const Datagram *run, unsigned n)
 {
         SessionTraffic *traffic = &session->traffic[direction];
+        DirectionStats *s = &session->listener->stats.directions[direction];
+        uint64_t n_received = 0, n_sent = 0, bytes_sent = 0;
 
         for (unsigned i = 0; i < n; i++) {
-                Verdict verdict = verdict_of_error(run[i].error);
+                const Datagram *d = &run[i];
 
-                account(&session->listener->stats, direction, verdict, &run[i]);
-                if (verdict == VERDICT_FORWARDED) {
-                        traffic->datagrams++;
-                        traffic->bytes += run[i].size;
-                }
+                n_received += d->n;
+                n_sent += d->n_sent;
+                bytes_sent += d->bytes_sent;
+                if (d->n_sent < d->n)
+                        counter_add(&s->verdicts[verdict_of_error(d->error)], (uint64_t)(d->n - d->n_sent));
         }
+        counter_add(&s->received, n_received);
+        counter_add(&s->verdicts[VERDICT_FORWARDED], n_sent);
+        counter_add(&s->bytes, bytes_sent);
+        traffic->datagrams += n_sent;
+        traffic->bytes += bytes_sent;
 }
 
 static bool fits(const Listener *listener, const Datagram *d)
 {
-        return !d->truncated && d->size <= listener->policy->settings.max_datagram;
+        return !d->truncated && (d->segment ? d->segment : d->size) <= listener->policy->settings.max_datagram;
 }
 
 /* Two datagrams of one listener with equal names are of one flow. */
@@ -95,7 +101,7 @@ int path_forward(Watch *listener_watch, void *userdata, usec_t now)
                 n_run = 1;
                 verdict = fits(listener, run) ? find_or_open(relay, listener, run, now, &session) : VERDICT_OVERSIZE;
                 if (verdict != VERDICT_FORWARDED) {
-                        account(&listener->stats, FORWARD, verdict, run);
+                        account_drop(&listener->stats, FORWARD, verdict, run);
                         continue;
                 }
                 n_run = run_length(listener, run, batch->n - i);
@@ -129,12 +135,12 @@ int path_reply(Watch *leg_watch, void *userdata, usec_t now)
 
                 n_run = 1;
                 if (!fits(listener, run)) {
-                        account(&listener->stats, REPLY, VERDICT_OVERSIZE, run);
+                        account_drop(&listener->stats, REPLY, VERDICT_OVERSIZE, run);
                         continue;
                 }
                 while (i + n_run < batch->n && fits(listener, &run[n_run]))
                         n_run++;
-                r = listener->kind->reply(listener, &session->flow, run, n_run);
+                r = listener->kind->reply(listener, &session->flow, run, n_run, &session->reply_trains);
                 if (r < 0)
                         return r;
                 account_run(session, REPLY, run, n_run);

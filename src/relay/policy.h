@@ -19,6 +19,7 @@ typedef struct PolicySettings {
         usec_t reply_refresh;            /* replies keep a session only this long after its client's last datagram */
         uint64_t max_sessions;
         uint32_t max_datagram; /* bytes */
+        bool trains;           /* segmentation offload, both ways */
 } PolicySettings;
 
 typedef struct Policy {

@@ -98,6 +98,8 @@ int relay_add_listener(Relay *relay, const ListenerKind *kind, int fd, Policy *p
         r = udp_adopt_listener(fd, &listener->bound);
         if (r < 0)
                 return r;
+        if (policy->settings.trains)
+                (void)udp_set_trains(fd, true); /* without, datagrams come one by one */
         r = watch_set_add(&relay->watches, &listener->watch, fd, path_forward);
         if (r < 0)
                 return r;
@@ -116,6 +118,7 @@ void relay_set_limit(Relay *relay, uint64_t max_sessions)
 void policy_set(Policy *policy, const PolicySettings *settings)
 {
         policy->settings = *settings;
+        policy->upstream.trains = settings->trains;
         counter_set(&policy->quota.limit, settings->max_sessions);
 }
 

@@ -30,7 +30,8 @@ struct Session {
         SessionAge age;
         Listener *listener;
         Leg leg;
-        uint64_t id; /* counts from 1 */
+        Trains reply_trains; /* what the path to the client takes */
+        uint64_t id;         /* counts from 1 */
         usec_t opened;
         usec_t heard; /* when the upstream last answered, or the leg was last doubted */
         SessionTraffic traffic[N_DIRECTIONS];

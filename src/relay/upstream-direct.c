@@ -23,6 +23,8 @@ static Verdict direct_open(Upstream *upstream, const Flow *flow, Leg *leg)
         if (r < 0)
                 return verdict_of_error(-r);
         leg->generation = upstream->generation;
+        if (upstream->trains && udp_set_trains(leg->fd, true) >= 0)
+                leg->trains.segment_max = UINT16_MAX;
         return VERDICT_FORWARDED;
 }
 
@@ -44,7 +46,7 @@ static int direct_forward(Upstream *upstream, Leg *leg, Datagram *run, unsigned 
                 }
                 leg->generation = upstream->generation;
         }
-        return udp_send(leg->fd, run, n, n_icmp);
+        return udp_send(leg->fd, run, n, &leg->trains, n_icmp);
 }
 
 static int direct_receive(Upstream *upstream, Leg *leg, Batch *batch, unsigned n_max, uint64_t *n_icmp)

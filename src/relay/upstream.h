@@ -27,6 +27,7 @@ typedef struct UpstreamKind {
 struct Upstream {
         const UpstreamKind *kind;
         Address address;     /* family 0: not known yet */
+        bool trains;         /* use them towards it */
         uint32_t generation; /* counts changes of the address; legs of an older one follow at their next datagram */
 };
 

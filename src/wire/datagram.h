@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * A Datagram is a payload and where it came from. The payload belongs to the Batch it arrived in and is never copied:
- * it goes out from the very bytes it came into. Size 0 is a real datagram. A Batch is what one receive brought; it is
- * overwritten by the next receive, nothing is queued.
+ * A Datagram is a payload and where it came from; or a train of equal-sized payloads of one flow, one behind the other,
+ * as the kernel received them in one piece (GRO) and sends them in one (GSO). The payload belongs to the Batch it
+ * arrived in and is never copied: it goes out from the very bytes it came into. Size 0 is a real datagram. A Batch is
+ * what one receive brought; it is overwritten by the next receive, nothing is queued.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,8 +17,12 @@ enum { DATAGRAM_ROOM = 65536, BATCH_MAX = 32 };
 
 typedef struct Datagram {
         const uint8_t *data;
-        uint32_t size;        /* bytes */
-        int error;            /* after a send: 0, or the (positive) errno it was refused with */
+        uint32_t size;        /* bytes; of a train, all together */
+        uint16_t segment;     /* of a train: bytes of each datagram but the last, which may be shorter; 0: no train */
+        uint16_t n;           /* datagrams: 1, or as many as the train has */
+        uint16_t n_sent;      /* after a send: how many of them went, */
+        uint32_t bytes_sent;  /* their bytes, */
+        int error;            /* and 0, or the (positive) errno that the first of the others was refused with */
         bool truncated;       /* longer than DATAGRAM_ROOM: never to be relayed */
         uint16_t source_port; /* of an IPv4 sender, host byte order; not set by a leg, whose peer is known */
         struct in_addr source;

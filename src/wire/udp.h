@@ -27,6 +27,9 @@ int udp_connect(const Address *peer, Address *ret_local);
  */
 int udp_reconnect(int fd, const Address *peer, Address *ret_local);
 
+/* Lets the kernel hand over trains (UDP_GRO, Linux 5.0). 0 or negative errno. */
+int udp_set_trains(int fd, bool on);
+
 /* Whom it is connected to. 0 or negative errno. */
 int udp_peer(int fd, Address *ret);
 
@@ -38,9 +41,19 @@ int udp_receive_from(int fd, Batch *batch, unsigned n_max);
 int udp_receive(int fd, Batch *batch, unsigned n_max, uint64_t *n_icmp);
 
 /*
+ * What one path is known to take. NULL instead of one: no trains at all, single datagrams only.
+ */
+typedef struct Trains {
+        uint16_t segment_max; /* longest datagram that may be part of a train; starts at UINT16_MAX, shrinks on refusal
+                               */
+        uint16_t n_refused;   /* trains that the path did not take; counts on */
+} Trains;
+
+/*
  * Sends n (1 … BATCH_MAX) datagrams in order: to a connected socket's peer, or from the local IPv4 address `from` to
  * `to`:`to_port`. Each one's `error` says what became of it; *n_icmp grows by the pending errors that were overcome. 0,
  * or a negative errno when we are broken.
  */
-int udp_send(int fd, Datagram *run, unsigned n, uint64_t *n_icmp);
-int udp_send_to(int fd, struct in_addr from, struct in_addr to, uint16_t to_port, Datagram *run, unsigned n);
+int udp_send(int fd, Datagram *run, unsigned n, Trains *trains, uint64_t *n_icmp);
+int udp_send_to(int fd, struct in_addr from, struct in_addr to, uint16_t to_port, Datagram *run, unsigned n,
+                Trains *trains);

@@ -169,7 +169,7 @@ START_TEST(a_leg_sends_and_receives_every_size_whole)
         ck_assert_uint_eq(local.family, AF_INET6);
         for (size_t i = 0; i < size; i++)
                 bytes[i] = (uint8_t)(i * 11);
-        ck_assert_int_eq(udp_send(leg, &d, 1, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, &d, 1, NULL, &n_icmp), 0);
         ck_assert_int_eq(d.error, 0);
         wait_readable(peer_fd);
         ck_assert_int_eq(recvfrom(peer_fd, buffer, sizeof(bytes), 0, (struct sockaddr *)&name, &length), size);
@@ -206,7 +206,7 @@ START_TEST(a_listener_answers_from_the_address_that_was_asked)
                 ck_assert_uint_eq(d->source.s_addr, v4("127.0.0.9").s_addr);
                 ck_assert_uint_eq(d->local.s_addr, name.sin_addr.s_addr);
                 /* the client is connected: it hears of no other address */
-                ck_assert_int_eq(udp_send_to(fd, d->local, d->source, d->source_port, d, 1), 0);
+                ck_assert_int_eq(udp_send_to(fd, d->local, d->source, d->source_port, d, 1, NULL), 0);
                 ck_assert_int_eq(d->error, 0);
                 check_waiting(client, "ask");
         }
@@ -265,7 +265,7 @@ START_TEST(a_foreign_source_address_is_the_datagrams_trouble)
         Datagram d = payload(1);
         int fd = listener_open(&bound);
 
-        ck_assert_int_eq(udp_send_to(fd, v4("192.0.2.1"), v4("127.0.0.1"), 53, &d, 1), 0);
+        ck_assert_int_eq(udp_send_to(fd, v4("192.0.2.1"), v4("127.0.0.1"), 53, &d, 1, NULL), 0);
         ck_assert_int_gt(d.error, 0);
         ck_assert_int_ne(d.error, 4711);
 }
@@ -284,7 +284,7 @@ START_TEST(the_order_is_kept_both_ways)
         int peer_fd = peer_open(&peer, 0), leg = udp_connect(&peer, &local);
 
         numbered_run(run, BATCH_MAX);
-        ck_assert_int_eq(udp_send(leg, run, BATCH_MAX, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, run, BATCH_MAX, NULL, &n_icmp), 0);
         for (unsigned i = 0; i < BATCH_MAX; i++) {
                 ck_assert_int_eq(run[i].error, 0);
                 wait_readable(peer_fd);
@@ -315,14 +315,14 @@ START_TEST(an_icmp_error_costs_no_datagram)
         leg = udp_connect(&peer, &local);
         ck_assert_int_ge(leg, 0);
         (void)close(peer_fd);
-        ck_assert_int_eq(udp_send(leg, &first, 1, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, &first, 1, NULL, &n_icmp), 0);
         ck_assert_int_eq(first.error, 0);
         ck_assert_uint_eq(n_icmp, 0);
 
         peer_fd = peer_open(&again, peer.port);
         numbered_run(run, 3);
         bytes[0] = 'a', bytes[1] = 'b', bytes[2] = 'c';
-        ck_assert_int_eq(udp_send(leg, run, 3, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, run, 3, NULL, &n_icmp), 0);
         for (unsigned i = 0; i < 3; i++)
                 ck_assert_int_eq(run[i].error, 0);
         ck_assert_uint_eq(n_icmp, 1);
@@ -345,7 +345,7 @@ START_TEST(a_receive_reads_past_an_icmp_error)
         leg = udp_connect(&peer, &local);
         ck_assert_int_ge(leg, 0);
         (void)close(peer_fd);
-        ck_assert_int_eq(udp_send(leg, &first, 1, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, &first, 1, NULL, &n_icmp), 0);
         peer_fd = peer_open(&again, peer.port);
         name.sin6_port = htons(local.port);
         ck_assert_int_eq(sendto(peer_fd, "reply", 5, 0, (struct sockaddr *)&name, sizeof(name)), 5);
@@ -357,7 +357,7 @@ START_TEST(a_receive_reads_past_an_icmp_error)
 
         /* an error alone is nothing to receive, and no trouble of ours */
         (void)close(peer_fd);
-        ck_assert_int_eq(udp_send(leg, &first, 1, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, &first, 1, NULL, &n_icmp), 0);
         wait_readable(leg);
         ck_assert_int_eq(udp_receive(leg, b, BATCH_MAX, &n_icmp), 0);
         ck_assert_uint_eq(n_icmp, 2);
@@ -376,7 +376,7 @@ START_TEST(a_closed_port_refuses_nothing)
         (void)close(peer_fd);
         for (unsigned round = 0; round < 10; round++) {
                 numbered_run(run, BATCH_MAX);
-                ck_assert_int_eq(udp_send(leg, run, BATCH_MAX, &n_icmp), 0);
+                ck_assert_int_eq(udp_send(leg, run, BATCH_MAX, NULL, &n_icmp), 0);
                 for (unsigned i = 0; i < BATCH_MAX; i++)
                         ck_assert_int_eq(run[i].error, 0);
         }
@@ -397,7 +397,7 @@ START_TEST(too_big_marks_that_datagram_alone)
                         bytes[i] = (uint8_t)('0' + i);
                         run[i].data = &bytes[i];
                 }
-        ck_assert_int_eq(udp_send(leg, run, ELEMENTSOF(run), &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, run, ELEMENTSOF(run), NULL, &n_icmp), 0);
         for (unsigned i = 0; i < ELEMENTSOF(run); i++)
                 ck_assert_int_eq(run[i].error, run[i].size == 1 ? 0 : EMSGSIZE);
         check_waiting(peer_fd, "0");
@@ -416,7 +416,7 @@ START_TEST(too_big_for_ipv4)
         uint16_t port;
         int fd = listener_open(&bound), client = client_open("127.0.0.1", "127.0.0.1", bound.port, &port);
 
-        ck_assert_int_eq(udp_send_to(fd, v4("127.0.0.1"), v4("127.0.0.1"), port, run, ELEMENTSOF(run)), 0);
+        ck_assert_int_eq(udp_send_to(fd, v4("127.0.0.1"), v4("127.0.0.1"), port, run, ELEMENTSOF(run), NULL), 0);
         ck_assert_int_eq(run[0].error, EMSGSIZE);
         ck_assert_int_eq(run[1].error, 0);
         ck_assert_int_eq(run[2].error, 0);
@@ -445,7 +445,7 @@ START_TEST(a_full_send_buffer_ends_the_run)
         ck_assert_int_eq(setsockopt(leg, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
         for (unsigned i = 0; i < BATCH_MAX; i++)
                 run[i] = payload(1000);
-        ck_assert_int_eq(udp_send(leg, run, BATCH_MAX, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, run, BATCH_MAX, NULL, &n_icmp), 0);
         while (sent < BATCH_MAX && run[sent].error == 0)
                 sent++;
         ck_assert_uint_gt(sent, 0);
@@ -471,11 +471,11 @@ START_TEST(a_lost_route_is_told_for_each_datagram)
         leg = udp_connect(&peer, &local);
         ck_assert_int_ge(leg, 0);
         ck_assert(unit_run("ip route del 2001:db8::2/128 dev lo"));
-        ck_assert_int_eq(udp_send(leg, run, ELEMENTSOF(run), &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, run, ELEMENTSOF(run), NULL, &n_icmp), 0);
         for (unsigned i = 0; i < ELEMENTSOF(run); i++)
                 ck_assert_int_eq(run[i].error, ENETUNREACH);
         ck_assert(unit_run("ip route add unreachable 2001:db8::2/128"));
-        ck_assert_int_eq(udp_send(leg, run, ELEMENTSOF(run), &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, run, ELEMENTSOF(run), NULL, &n_icmp), 0);
         for (unsigned i = 0; i < ELEMENTSOF(run); i++)
                 ck_assert_int_eq(run[i].error, EHOSTUNREACH);
         ck_assert_uint_eq(n_icmp, 0); /* nobody has reported anything, this host itself refuses */
@@ -514,7 +514,7 @@ START_TEST(a_reconnected_leg_hears_its_new_peer_alone)
         ck_assert_int_eq(udp_reconnect(leg, &two, &moved), 0);
         ck_assert(address_equal(&local, &moved));
         bytes[0] = 'x';
-        ck_assert_int_eq(udp_send(leg, &d, 1, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, &d, 1, NULL, &n_icmp), 0);
         check_waiting(fd_two, "x");
         check_nothing_waiting(fd_one);
         name.sin6_port = htons(local.port);
@@ -538,8 +538,8 @@ START_TEST(bad_descriptors_are_ours)
         ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
         ck_assert_int_eq(udp_receive(-EBADF, b, BATCH_MAX, &n_icmp), -EBADF);
         ck_assert_int_eq(udp_receive_from(ends[0], b, BATCH_MAX), -ENOTSOCK);
-        ck_assert_int_eq(udp_send(-EBADF, &d, 1, &n_icmp), -EBADF);
-        ck_assert_int_eq(udp_send_to(ends[1], v4("127.0.0.1"), v4("127.0.0.1"), 53, &d, 1), -ENOTSOCK);
+        ck_assert_int_eq(udp_send(-EBADF, &d, 1, NULL, &n_icmp), -EBADF);
+        ck_assert_int_eq(udp_send_to(ends[1], v4("127.0.0.1"), v4("127.0.0.1"), 53, &d, 1, NULL), -ENOTSOCK);
         ck_assert_int_eq(udp_adopt_listener(-EBADF, &address), -EBADF);
         ck_assert_int_eq(udp_adopt_listener(ends[0], &address), -ENOTSOCK);
 }

@@ -2,10 +2,7 @@
 /* The upstream is not known yet, and the upstream moves. */
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 
 #include "suite.h"
 
@@ -59,33 +56,6 @@ START_TEST(the_upstream_moves_and_sessions_follow_on_their_port)
 END_TEST
 
 /*
- * A second host, joined to this one by a cable: `here` on this side, `there` on the other. The rest of the test can
- * open sockets in it by setns().
- */
-static int second_host(void)
-{
-        char command[200], path[64];
-        int fd, ready[2];
-        pid_t child;
-
-        ck_assert_int_eq(pipe(ready), 0);
-        child = fork();
-        if (child == 0) {
-                (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-                (void)!write(ready[1], "", unshare(CLONE_NEWNET) == 0 ? 1 : 0);
-                (void)pause();
-                _exit(0);
-        }
-        ck_assert_int_eq(read(ready[0], path, 1), 1);
-        (void)snprintf(path, sizeof(path), "/proc/%d/ns/net", child);
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        ck_assert_int_ge(fd, 0);
-        (void)snprintf(command, sizeof(command), "ip link add here type veth peer name there netns %d", child);
-        world_run(command);
-        return fd;
-}
-
-/*
  * The relay's own address is replaced (a new prefix, a link-local choice at boot). Nothing tells the leg; its client
  * goes on talking and hears nothing, so the leg is pointed anew, and keeps its port.
  */
@@ -98,7 +68,7 @@ START_TEST(a_leg_whose_source_is_gone_finds_another)
 
         world_init(&w, 100);
         here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-        there = second_host();
+        there = world_second_host();
         ck_assert_int_eq(setns(there, CLONE_NEWNET), 0);
         world_run("ip link set there up && ip -6 addr add 2001:db8:100::10/64 dev there nodad && "
                   "ip -6 route add 2001:db8:5::/64 dev there");

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include "wire/udp.h"
@@ -15,6 +18,7 @@ const PolicySettings world_settings = {
                 .reply_refresh = 12 * USEC_PER_MINUTE,
                 .max_sessions = 1000,
                 .max_datagram = DATAGRAM_ROOM,
+                .trains = true,
 };
 
 static void on_opened(void *userdata, const Session *session, usec_t now)
@@ -221,4 +225,27 @@ Address world_round(World *w, int client, int upstream, const char *text)
 uint64_t world_verdicts(const Listener *l, Direction d, Verdict v)
 {
         return counter_get(&l->stats.directions[d].verdicts[v]);
+}
+
+int world_second_host(void)
+{
+        char command[200], path[64];
+        int fd, ready[2];
+        pid_t child;
+
+        ck_assert_int_eq(pipe(ready), 0);
+        child = fork();
+        if (child == 0) {
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+                (void)!write(ready[1], "", unshare(CLONE_NEWNET) == 0 ? 1 : 0);
+                (void)pause();
+                _exit(0);
+        }
+        ck_assert_int_eq(read(ready[0], path, 1), 1);
+        (void)snprintf(path, sizeof(path), "/proc/%d/ns/net", child);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        ck_assert_int_ge(fd, 0);
+        (void)snprintf(command, sizeof(command), "ip link add here type veth peer name there netns %d", child);
+        world_run(command);
+        return fd;
 }

@@ -25,6 +25,12 @@ void world_done(World *w);
 /* Runs a command line of ip(8), tc(8) … that must succeed. */
 void world_run(const char *command);
 
+/*
+ * A second host, joined to this one by a cable: `here` on this side, `there` on the other. Returns its network
+ * namespace; by setns() the test can open sockets in it.
+ */
+int world_second_host(void);
+
 Policy *world_policy(World *w, const PolicySettings *settings, const Address *upstream);
 /* Binds and adds a listener; *ret_address is where. address NULL: 127.0.0.1, any port. */
 const Listener *world_listener(World *w, const char *address, Policy *policy, Address *ret_address);

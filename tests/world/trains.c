@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Trains: equal-sized datagrams that the kernel hands over, and takes, in one piece. Nothing is lost, reordered or cut
+ * by them, wherever they cannot go.
+ */
+#include <fcntl.h>
+#include <netinet/udp.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "suite.h"
+#include "wire/udp.h"
+
+enum { ROOM = 70000 };
+
+static uint8_t sent[ROOM], got[ROOM];
+
+static void fill(void)
+{
+        for (size_t i = 0; i < sizeof(sent); i++)
+                sent[i] = (uint8_t)(i * 31 + i / 251);
+}
+
+/* Sends bytes as datagrams of `segment` bytes each (the last may be shorter), in one piece where the kernel can. */
+static void train_send(int fd, size_t size, uint16_t segment, const Address *to)
+{
+        struct sockaddr_in6 name = {.sin6_family = AF_INET6};
+        struct iovec iov = {sent, size};
+        union {
+                struct cmsghdr header;
+                uint8_t bytes[CMSG_SPACE(sizeof(segment))];
+        } control = {.header = {CMSG_LEN(sizeof(segment)), IPPROTO_UDP, UDP_SEGMENT}};
+        struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+
+        if (to) {
+                name.sin6_addr = to->v6;
+                name.sin6_port = htons(to->port);
+                message.msg_name = &name;
+                message.msg_namelen = sizeof(name);
+        }
+        if (size > segment) {
+                memcpy(CMSG_DATA(&control.header), &segment, sizeof(segment));
+                message.msg_control = &control;
+                message.msg_controllen = sizeof(control);
+        }
+        ck_assert_int_eq(sendmsg(fd, &message, 0), (ssize_t)size);
+}
+
+/* What one receive brings: its size, and its datagrams' size if it is a train. */
+static size_t train_receive(World *w, int fd, uint16_t *ret_segment)
+{
+        struct iovec iov = {got, sizeof(got)};
+        uint8_t control[256] __attribute__((aligned(8)));
+        struct msghdr message = {
+                        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+        int segment = 0;
+        ssize_t n;
+
+        world_settle(w);
+        n = recvmsg(fd, &message, 0);
+        ck_assert_msg(n >= 0, "a train that should have come did not");
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
+                if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO)
+                        memcpy(&segment, CMSG_DATA(c), sizeof(segment));
+        *ret_segment = (uint16_t)segment;
+        return (size_t)n;
+}
+
+/* All bytes arrive, in order, in datagrams of `segment` bytes and perhaps a shorter last one. */
+static void check_singles(World *w, int fd, size_t size, uint16_t segment)
+{
+        for (size_t offset = 0; offset < size;) {
+                size_t expected = size - offset < segment ? size - offset : segment;
+
+                ck_assert_uint_eq(peer_receive(w, fd, got, sizeof(got), NULL), expected);
+                ck_assert_mem_eq(got, sent + offset, expected);
+                offset += expected;
+        }
+}
+
+typedef struct Line {
+        World w;
+        const Listener *l;
+        Address listener, upstream, leg;
+        int home, client;
+} Line;
+
+static void line_init(Line *line, const PolicySettings *settings)
+{
+        fill();
+        world_init(&line->w, 100);
+        line->home = upstream_new(NULL, 0, &line->upstream);
+        line->l = world_listener(&line->w, NULL, world_policy(&line->w, settings, &line->upstream), &line->listener);
+        line->client = client_new(NULL, &line->listener);
+        line->leg = world_round(&line->w, line->client, line->home, "hello");
+}
+
+static const struct {
+        unsigned n;
+        uint16_t segment, tail;
+} shapes[] = {{2, 1, 0},    {2, 100, 0},  {2, 100, 1},   {3, 1200, 0}, {10, 1400, 1399}, {44, 1472, 0},
+              {63, 500, 7}, {64, 500, 0}, {64, 1000, 0}, {64, 1, 0},   {1, 1000, 999},   {1, 1000, 1}};
+
+START_TEST(a_train_goes_through_whole_both_ways)
+{
+        uint16_t segment;
+        Line line;
+
+        line_init(&line, NULL);
+        ck_assert_int_eq(udp_set_trains(line.home, true), 0);
+        ck_assert_int_eq(udp_set_trains(line.client, true), 0);
+        for (size_t i = 0; i < ELEMENTSOF(shapes); i++) {
+                size_t size = (size_t)shapes[i].n * shapes[i].segment + shapes[i].tail;
+                unsigned n = shapes[i].n + (shapes[i].tail > 0);
+                uint64_t before = world_verdicts(line.l, FORWARD, VERDICT_FORWARDED);
+
+                train_send(line.client, size, shapes[i].segment, NULL);
+                ck_assert_uint_eq(train_receive(&line.w, line.home, &segment), size);
+                ck_assert_uint_eq(segment, shapes[i].segment);
+                ck_assert_mem_eq(got, sent, size);
+                ck_assert_uint_eq(world_verdicts(line.l, FORWARD, VERDICT_FORWARDED) - before, n);
+                before = world_verdicts(line.l, REPLY, VERDICT_FORWARDED);
+                train_send(line.home, size, shapes[i].segment, &line.leg);
+                ck_assert_uint_eq(train_receive(&line.w, line.client, &segment), size);
+                ck_assert_uint_eq(segment, shapes[i].segment);
+                ck_assert_mem_eq(got, sent, size);
+                ck_assert_uint_eq(world_verdicts(line.l, REPLY, VERDICT_FORWARDED) - before, n);
+        }
+        world_done(&line.w);
+}
+END_TEST
+
+START_TEST(who_knows_no_trains_gets_single_datagrams)
+{
+        Line line;
+
+        line_init(&line, NULL);
+        for (size_t i = 0; i < ELEMENTSOF(shapes); i++) {
+                size_t size = (size_t)shapes[i].n * shapes[i].segment + shapes[i].tail;
+
+                train_send(line.client, size, shapes[i].segment, NULL);
+                check_singles(&line.w, line.home, size, shapes[i].segment);
+                train_send(line.home, size, shapes[i].segment, &line.leg);
+                check_singles(&line.w, line.client, size, shapes[i].segment);
+        }
+        world_done(&line.w);
+}
+END_TEST
+
+/* Neighbours that came singly may leave coupled; that must not show. Bursts of each size, of two sizes, and empty ones.
+ */
+START_TEST(singles_of_every_size_stay_what_they_are)
+{
+        Line line;
+
+        line_init(&line, NULL);
+        for (unsigned size = 0; size <= 1472; size++) {
+                const size_t burst[] = {size, size, size, size / 2, size, 0, size, size + 1};
+
+                for (size_t i = 0; i < ELEMENTSOF(burst); i++)
+                        peer_send(line.client, sent + i, burst[i]);
+                for (size_t i = 0; i < ELEMENTSOF(burst); i++) {
+                        ck_assert_uint_eq(peer_receive(&line.w, line.home, got, sizeof(got), NULL), burst[i]);
+                        ck_assert_mem_eq(got, sent + i, burst[i]);
+                        upstream_reply(line.home, &line.leg, sent + i, burst[i]);
+                }
+                for (size_t i = 0; i < ELEMENTSOF(burst); i++) {
+                        ck_assert_uint_eq(peer_receive(&line.w, line.client, got, sizeof(got), NULL), burst[i]);
+                        ck_assert_mem_eq(got, sent + i, burst[i]);
+                }
+        }
+        world_done(&line.w);
+}
+END_TEST
+
+/* Really coupled, that is: the kernel sees one train where a burst of singles came. */
+START_TEST(singles_leave_coupled)
+{
+        uint16_t segment;
+        Line line;
+
+        line_init(&line, NULL);
+        ck_assert_int_eq(udp_set_trains(line.home, true), 0);
+        for (unsigned i = 0; i < 10; i++)
+                peer_send(line.client, sent + 100 * i, 100);
+        ck_assert_uint_eq(train_receive(&line.w, line.home, &segment), 1000);
+        ck_assert_uint_eq(segment, 100);
+        ck_assert_mem_eq(got, sent, 1000);
+        world_done(&line.w);
+}
+END_TEST
+
+START_TEST(switched_off_there_are_none)
+{
+        PolicySettings settings = world_settings;
+        uint16_t segment;
+        Line line;
+
+        settings.trains = false;
+        line_init(&line, &settings);
+        ck_assert_int_eq(udp_set_trains(line.home, true), 0);
+        train_send(line.client, 1000, 100, NULL);
+        for (unsigned i = 0; i < 10; i++) {
+                ck_assert_uint_eq(train_receive(&line.w, line.home, &segment), 100);
+                ck_assert_mem_eq(got, sent + 100 * i, 100);
+        }
+        world_done(&line.w);
+}
+END_TEST
+
+/* IPv6 carries 20 bytes more than IPv4; a train of that size goes on, the same datagrams as singles. */
+START_TEST(a_train_too_long_for_ipv4_is_uncoupled)
+{
+        Line line;
+
+        line_init(&line, NULL);
+        train_send(line.home, 65527, 1100, &line.leg);
+        check_singles(&line.w, line.client, 65527, 1100);
+        train_send(line.client, 65507, 1100, NULL);
+        check_singles(&line.w, line.home, 65507, 1100);
+        ck_assert_uint_eq(world_verdicts(line.l, REPLY, VERDICT_TOO_BIG), 0);
+        world_done(&line.w);
+}
+END_TEST
+
+/* MaxDatagramSize= is about datagrams, not about trains of them. */
+START_TEST(the_size_limit_is_that_of_each_datagram)
+{
+        PolicySettings settings = world_settings;
+        Line line;
+
+        settings.max_datagram = 1000;
+        line_init(&line, &settings);
+        train_send(line.client, 10000, 1000, NULL);
+        check_singles(&line.w, line.home, 10000, 1000);
+        train_send(line.client, 10010, 1001, NULL);
+        ck_assert(peer_silent(&line.w, line.home));
+        ck_assert_uint_eq(world_verdicts(line.l, FORWARD, VERDICT_OVERSIZE), 10);
+        world_done(&line.w);
+}
+END_TEST
+
+/* The upstream behind a cable of its own. */
+static void line_far(Line *line, const char *cable)
+{
+        int here, there;
+
+        fill();
+        world_init(&line->w, 100);
+        here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+        there = world_second_host();
+        ck_assert_int_eq(setns(there, CLONE_NEWNET), 0);
+        world_run("ip link set there up && ip -6 addr add 2001:db8:100::10/64 dev there nodad");
+        line->home = upstream_new("2001:db8:100::10", 0, &line->upstream);
+        ck_assert_int_eq(setns(here, CLONE_NEWNET), 0);
+        world_run("ip link set here up && ip -6 addr add 2001:db8:100::5/64 dev here nodad && sleep 0.2");
+        world_run(cable);
+        line->l = world_listener(&line->w, NULL, world_policy(&line->w, NULL, &line->upstream), &line->listener);
+        line->client = client_new(NULL, &line->listener);
+        line->leg = world_round(&line->w, line->client, line->home, "hello");
+}
+
+/* A datagram longer than the path's MTU goes alone, and in fragments; shorter ones go in trains again. */
+static void check_small_mtu(const char *cable, uint16_t fits, uint16_t too_long)
+{
+        uint16_t segment;
+        Line line;
+
+        line_far(&line, cable);
+        for (int i = 0; i < 3; i++) {
+                train_send(line.client, 10U * too_long, too_long, NULL);
+                check_singles(&line.w, line.home, 10U * too_long, too_long);
+        }
+        ck_assert_int_eq(udp_set_trains(line.home, true), 0);
+        train_send(line.client, 10U * fits, fits, NULL);
+        ck_assert_uint_eq(train_receive(&line.w, line.home, &segment), 10U * fits);
+        ck_assert_uint_eq(segment, fits);
+        ck_assert_uint_eq(world_verdicts(line.l, FORWARD, VERDICT_FORWARDED), 41);
+        world_done(&line.w);
+}
+
+START_TEST(a_path_of_1280_bytes)
+{
+        check_small_mtu("ip link set here mtu 1280", 1232, 1233);
+        check_small_mtu("ip link set here mtu 1280", 1000, 1472);
+}
+END_TEST
+
+START_TEST(a_path_of_1360_bytes)
+{
+        check_small_mtu("ip link set here mtu 1360", 1312, 1313);
+}
+END_TEST
+
+/* What IPv4 carries in 1500 bytes IPv6 does not: 1453 to 1472 bytes. */
+START_TEST(a_path_of_1500_bytes)
+{
+        check_small_mtu("true", 1452, 1453);
+        check_small_mtu("true", 1452, 1472);
+}
+END_TEST
+
+START_TEST(a_device_without_offloads)
+{
+        Line line;
+
+        line_far(&line, "ethtool -K here tx-udp-segmentation off tx-checksum-ip-generic off >/dev/null");
+        for (int i = 0; i < 3; i++) {
+                train_send(line.client, 14000, 1400, NULL);
+                check_singles(&line.w, line.home, 14000, 1400);
+                train_send(line.client, 14001, 1400, NULL);
+                check_singles(&line.w, line.home, 14001, 1400);
+        }
+        world_done(&line.w);
+}
+END_TEST
+
+WORLD_SUITE("trains", a_train_goes_through_whole_both_ways, who_knows_no_trains_gets_single_datagrams,
+            singles_of_every_size_stay_what_they_are, singles_leave_coupled, switched_off_there_are_none,
+            a_train_too_long_for_ipv4_is_uncoupled, the_size_limit_is_that_of_each_datagram, a_path_of_1280_bytes,
+            a_path_of_1360_bytes, a_path_of_1500_bytes, a_device_without_offloads)
