@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
@@ -71,6 +72,15 @@ static uint64_t session_limit(Control *control, size_t n_listeners)
         return by_files;
 }
 
+static bool trains_wanted(const Settings *s)
+{
+        struct utsname host;
+
+        if (s->segmentation_offload != OFFLOAD_AUTO)
+                return s->segmentation_offload == OFFLOAD_YES;
+        return uname(&host) < 0 || limits_trains_are_safe(host.release);
+}
+
 static PolicySettings policy_settings(const Settings *s, uint64_t limit)
 {
         return (PolicySettings){
@@ -78,7 +88,7 @@ static PolicySettings policy_settings(const Settings *s, uint64_t limit)
                                      [SESSION_ASSURED] = s->session_timeout},
                         .reply_refresh = s->reply_refresh,
                         .max_sessions = s->max_sessions > 0 && s->max_sessions < limit ? s->max_sessions : limit,
-                        .trains = true,
+                        .trains = trains_wanted(s),
                         .max_datagram = s->max_datagram_size < DATAGRAM_ROOM ? (uint32_t)s->max_datagram_size
                                                                              : DATAGRAM_ROOM,
         };

@@ -20,6 +20,15 @@ uint64_t limits_default_sessions(void)
         return n == 2 && high > low ? (high - low + 1) / 2 : FALLBACK_SESSIONS;
 }
 
+bool limits_trains_are_safe(const char *release)
+{
+        unsigned major, minor, patch = 0;
+
+        if (sscanf(release, "%u.%u.%u", &major, &minor, &patch) < 2 || major != 7)
+                return true;
+        return minor > 1 || (minor == 1 && patch > 4);
+}
+
 uint64_t limits_sessions_by_files(void)
 {
         struct rlimit files;

@@ -3,6 +3,7 @@
 /*
  * How many sessions this host can carry. Each takes a local port, which the whole host shares, and a file descriptor.
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { LIMITS_FILES_RESERVED = 64 }; /* descriptors for everything that is no session */
@@ -12,6 +13,12 @@ enum { LIMITS_FILES_RESERVED = 64 }; /* descriptors for everything that is no se
  * need ports as well. 14116 with the kernel's default of 32768–60999.
  */
 uint64_t limits_default_sessions(void);
+
+/*
+ * Does a kernel of this release (`uname -r`) keep trains whole? Linux 7.0.0 to 7.1.4 damages equal-sized ones on the
+ * way out. What does not look like a release is trusted.
+ */
+bool limits_trains_are_safe(const char *release);
 
 /* Raises the soft limit of open files to the hard one, and says how many sessions that leaves room for. */
 uint64_t limits_sessions_by_files(void);

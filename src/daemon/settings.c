@@ -79,6 +79,24 @@ static void format_number(char buffer[static SETTING_TEXT_MAX], const void *valu
         (void)snprintf(buffer, SETTING_TEXT_MAX, "%" PRIu64, *(const uint64_t *)value);
 }
 
+static const char *const offload_names[] = {[OFFLOAD_AUTO] = "auto", [OFFLOAD_YES] = "yes", [OFFLOAD_NO] = "no"};
+
+static int parse_offload(const char *text, void *ret, const char **ret_why)
+{
+        *ret_why = "must be auto, yes or no";
+        for (int i = 0; i < (int)ELEMENTSOF(offload_names); i++)
+                if (strcmp(offload_names[i], text) == 0) {
+                        *(int *)ret = i;
+                        return 0;
+                }
+        return -EINVAL;
+}
+
+static void format_offload(char buffer[static SETTING_TEXT_MAX], const void *value)
+{
+        (void)strcpy(buffer, offload_names[*(const int *)value]);
+}
+
 static const struct {
         const char *name;
         int level;
@@ -126,6 +144,9 @@ const SettingSpec setting_specs[N_SETTINGS] = {
                 [SETTING_WRITE_TIMEOUT] = {"WriteTimeoutSec", "write-timeout", "span", "5s",
                                            "accepted for compatibility: nothing waits for a full send buffer",
                                            parse_span, format_span, VALUE(write_timeout), 0},
+                [SETTING_SEGMENTATION_OFFLOAD] = {"SegmentationOffload", "segmentation-offload", "auto|yes|no", "auto",
+                                                  "carry equal-sized datagrams in trains through the kernel",
+                                                  parse_offload, format_offload, VALUE(segmentation_offload), 0},
                 [SETTING_LOG_LEVEL] = {"LogLevel", "log-level", "level", "info", "debug, info, warn or error",
                                        parse_level, format_level, VALUE(log_level), 1},
 };
@@ -173,6 +194,7 @@ void settings_complete(Settings *s)
                         .unreplied_timeout = UNREPLIED_TIMEOUT,
                         .write_timeout = 5 * USEC_PER_SEC,
                         .max_datagram_size = 65536,
+                        .segmentation_offload = OFFLOAD_AUTO,
                         .log_level = LOG_INFO,
                         .given = UINT32_MAX,
         };

@@ -20,9 +20,13 @@ typedef enum SettingKey {
         SETTING_MAX_SESSIONS,
         SETTING_MAX_DATAGRAM_SIZE,
         SETTING_WRITE_TIMEOUT,
+        SETTING_SEGMENTATION_OFFLOAD,
         SETTING_LOG_LEVEL,
         N_SETTINGS
 } SettingKey;
+
+/* `auto` is `yes`, but on kernels that are known to damage trains. */
+enum { OFFLOAD_AUTO, OFFLOAD_YES, OFFLOAD_NO };
 
 typedef struct Settings {
         uint32_t given; /* a bit for each SettingKey */
@@ -30,7 +34,8 @@ typedef struct Settings {
         usec_t session_timeout, unreplied_timeout, reply_refresh, write_timeout;
         uint64_t max_sessions; /* 0: the host's default */
         uint64_t max_datagram_size;
-        int log_level; /* LOG_DEBUG … LOG_ERR */
+        int segmentation_offload; /* OFFLOAD_… */
+        int log_level;            /* LOG_DEBUG … LOG_ERR */
 } Settings;
 
 enum { SETTING_TEXT_MAX = ENDPOINT_TEXT_MAX };

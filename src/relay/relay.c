@@ -65,6 +65,12 @@ Relay *relay_free(Relay *relay)
         return NULL;
 }
 
+/* A kernel that cannot hands datagrams over one by one. */
+static void listener_take_trains(int fd, bool on)
+{
+        (void)udp_set_trains(fd, on);
+}
+
 int relay_add_policy(Relay *relay, const UpstreamKind *kind, const PolicySettings *settings, Policy **ret)
 {
         Policy *policy;
@@ -75,7 +81,7 @@ int relay_add_policy(Relay *relay, const UpstreamKind *kind, const PolicySetting
         if (!policy)
                 return -ENOMEM;
         policy->upstream.kind = kind;
-        policy_set(policy, settings);
+        relay_set_policy(relay, policy, settings);
         relay->policies[relay->n_policies++] = policy;
         *ret = policy;
         return 0;
@@ -98,8 +104,7 @@ int relay_add_listener(Relay *relay, const ListenerKind *kind, int fd, Policy *p
         r = udp_adopt_listener(fd, &listener->bound);
         if (r < 0)
                 return r;
-        if (policy->settings.trains)
-                (void)udp_set_trains(fd, true); /* without, datagrams come one by one */
+        listener_take_trains(fd, policy->settings.trains);
         r = watch_set_add(&relay->watches, &listener->watch, fd, path_forward);
         if (r < 0)
                 return r;
@@ -115,8 +120,11 @@ void relay_set_limit(Relay *relay, uint64_t max_sessions)
         table_grow(&relay->table, max_sessions);
 }
 
-void policy_set(Policy *policy, const PolicySettings *settings)
+void relay_set_policy(Relay *relay, Policy *policy, const PolicySettings *settings)
 {
+        for (uint16_t i = 0; i < relay->n_listeners; i++)
+                if (relay->listeners[i]->policy == policy)
+                        listener_take_trains(relay->listeners[i]->fd, settings->trains);
         policy->settings = *settings;
         policy->upstream.trains = settings->trains;
         counter_set(&policy->quota.limit, settings->max_sessions);

@@ -306,7 +306,6 @@ static int send_uncoupled(const Route *route, const Parcel *parcel, int error, T
                 trains->segment_max = 0;
         else if (trains->segment_max >= too_long)
                 trains->segment_max = (uint16_t)(too_long - 1);
-        trains->n_refused++;
         return parcel->first->n > 1 ? send_pieces(route, parcel->first, n_icmp)
                                     : send_all(route, parcel->first, parcel->n_items, NULL, n_icmp);
 }

@@ -46,7 +46,6 @@ int udp_receive(int fd, Batch *batch, unsigned n_max, uint64_t *n_icmp);
 typedef struct Trains {
         uint16_t segment_max; /* longest datagram that may be part of a train; starts at UINT16_MAX, shrinks on refusal
                                */
-        uint16_t n_refused;   /* trains that the path did not take; counts on */
 } Trains;
 
 /*

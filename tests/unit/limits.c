@@ -108,6 +108,22 @@ START_TEST(without_descriptors_the_kernels_default_counts)
 }
 END_TEST
 
+static const struct {
+        const char *release;
+        bool safe;
+} kernels[] = {
+                {"5.10.0-30-amd64", true}, {"6.18.44", true}, {"6.1.0", true}, {"7.0.0", false}, {"7.0.12-rc1", false},
+                {"7.1.4-1", false},        {"7.1.5", true},   {"7.2.0", true}, {"7.1", false},   {"8.0.0", true},
+                {"70.1.0", true},          {"", true},        {"linux", true},
+};
+
+START_TEST(kernels_that_damage_trains_are_known)
+{
+        ck_assert_int_eq(limits_trains_are_safe(kernels[_i].release), kernels[_i].safe);
+}
+END_TEST
+
 UNIT_SUITE("daemon/limits", UNIT_LOOP(half_of_the_ports, ELEMENTSOF(ranges)),
            UNIT_LOOP(the_soft_limit_is_raised_and_some_is_left, ELEMENTSOF(files)),
-           UNIT_TEST(sessions_grow_with_the_limit), UNIT_TEST(without_descriptors_the_kernels_default_counts))
+           UNIT_TEST(sessions_grow_with_the_limit), UNIT_TEST(without_descriptors_the_kernels_default_counts),
+           UNIT_LOOP(kernels_that_damage_trains_are_known, ELEMENTSOF(kernels)))

@@ -26,6 +26,9 @@ static const struct {
                 {SETTING_MAX_DATAGRAM_SIZE, "1", NULL},
                 {SETTING_MAX_DATAGRAM_SIZE, "65536", NULL},
                 {SETTING_MAX_DATAGRAM_SIZE, "2147483647", NULL},
+                {SETTING_SEGMENTATION_OFFLOAD, "auto", NULL},
+                {SETTING_SEGMENTATION_OFFLOAD, "yes", NULL},
+                {SETTING_SEGMENTATION_OFFLOAD, "no", NULL},
                 {SETTING_LOG_LEVEL, "debug", NULL},
                 {SETTING_LOG_LEVEL, "info", NULL},
                 {SETTING_LOG_LEVEL, "warn", NULL},
@@ -68,6 +71,8 @@ static const struct {
                 {SETTING_MAX_DATAGRAM_SIZE, "-1"},
                 {SETTING_MAX_DATAGRAM_SIZE, "2147483648"},
                 {SETTING_MAX_DATAGRAM_SIZE, "64K"},
+                {SETTING_SEGMENTATION_OFFLOAD, ""},
+                {SETTING_SEGMENTATION_OFFLOAD, "on"},
                 {SETTING_LOG_LEVEL, ""},
                 {SETTING_LOG_LEVEL, "verbose"},
                 {SETTING_LOG_LEVEL, "warning"},
@@ -186,6 +191,7 @@ START_TEST(each_setting_is_laid_over_alone)
                         [SETTING_MAX_SESSIONS] = "4",
                         [SETTING_MAX_DATAGRAM_SIZE] = "5",
                         [SETTING_WRITE_TIMEOUT] = "6s",
+                        [SETTING_SEGMENTATION_OFFLOAD] = "no",
                         [SETTING_LOG_LEVEL] = "error",
         };
         Settings under = {0}, over = {0}, expected = {0};
