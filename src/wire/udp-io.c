@@ -349,7 +349,7 @@ static int send_parcels(const Route *route, struct mmsghdr *messages, const Parc
                         doubtful = true;
                         continue;
                 }
-                if (parcels[i].segment > 0 && refuses_trains(errno)) {
+                if (trains && parcels[i].segment > 0 && refuses_trains(errno)) {
                         r = send_uncoupled(route, &parcels[i], errno, trains, n_icmp);
                         if (r < 0)
                                 return r;
