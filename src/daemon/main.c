@@ -54,7 +54,10 @@ static void let_it_be_read(LogTarget target)
 /* A person at a terminal reads `configuration error: …`, the journal gets the sentence with its fields. */
 static int refuse(char *problems, LogTarget target)
 {
-        status_say("configuration error: %.*s", (int)strcspn(problems, "\n"), problems);
+        char status[512];
+
+        (void)snprintf(status, sizeof(status), "configuration error: %.*s", (int)strcspn(problems, "\n"), problems);
+        status_say(status);
         for (char *line; (line = strsep(&problems, "\n")) && *line;) {
                 if (target == LOG_TARGET_JOURNAL) {
                         say(target, SENTENCE_CONFIGURATION_ERROR, line);

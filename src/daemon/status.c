@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Believes: one line answers "does it work?", and a line that changes too often is noise. Rates are rounded. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -85,23 +84,15 @@ static void describe(Status *status, FILE *to, const Relay *relay, const Upstrea
         describe_upstreams(to, upstreams, n);
 }
 
-void status_say(const char *format, ...)
+void status_say(const char *text)
 {
-        _cleanup_free_ char *text = NULL;
-        va_list ap;
-        int n;
+        char line[sizeof(((Status *)NULL)->said)];
 
-        va_start(ap, format);
-        n = vasprintf(&text, format, ap);
-        va_end(ap);
-        if (n < 0) {
-                text = NULL;
-                return;
-        }
-        for (char *p = text; *p; p++)
+        (void)snprintf(line, sizeof(line), "%s", text);
+        for (char *p = line; *p; p++)
                 if ((unsigned char)*p < ' ' || (unsigned char)*p >= 0x7f)
                         *p = '?';
-        (void)sd_notifyf(0, "STATUS=%s", text);
+        (void)sd_notifyf(0, "STATUS=%s", line);
 }
 
 void status_update(Status *status, const Relay *relay, const Upstreams *upstreams, unsigned n_upstreams, usec_t now)
@@ -117,5 +108,5 @@ void status_update(Status *status, const Relay *relay, const Upstreams *upstream
         if (strcmp(line, status->said) == 0)
                 return;
         (void)strcpy(status->said, line);
-        status_say("%s", line);
+        status_say(line);
 }

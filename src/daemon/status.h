@@ -18,4 +18,4 @@ void status_update(Status *status, const Relay *relay, const Upstreams *upstream
 
 /* Says a line at once. The service manager takes UTF-8 only and what was typed may be anything: ASCII is what it gets.
  */
-void status_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void status_say(const char *text);
