@@ -105,7 +105,7 @@ static void worker_obey(Worker *worker, const WorkerOrder *order)
                 relay_set_limit(worker->relay, order->limit);
                 break;
         case WORKER_SET_POLICY:
-                relay_set_policy(worker->relay, worker->relay->policies[order->policy], &order->settings);
+                policy_set(worker->relay->policies[order->policy], &order->settings);
                 break;
         case WORKER_SET_UPSTREAM:
                 upstream_set_address(&worker->relay->policies[order->policy]->upstream, &order->address);

@@ -14,7 +14,7 @@ typedef struct Leg {
         Watch watch;         /* in the relay's set while the session lives */
         int fd;              /* owned */
         uint32_t generation; /* of the upstream's address it is connected to */
-        Trains trains;       /* what its path takes; segment_max 0: none */
+        Trains trains;       /* what its path takes */
         bool doubted;        /* to be pointed anew with the next datagram, at the same address or another */
         Address local;
 } Leg;

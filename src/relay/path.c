@@ -48,6 +48,25 @@ static bool fits(const Listener *listener, const Datagram *d)
         return !d->truncated && (d->segment ? d->segment : d->size) <= listener->policy->settings.max_datagram;
 }
 
+/* A train of datagrams that are too large may end with one that is not: what is too large is dropped, the rest stays.
+ */
+static void shed_oversize(Listener *listener, Direction direction, Datagram *d)
+{
+        uint32_t too_large = d->segment * (d->n - 1U);
+        Datagram rest = *d;
+
+        if (d->truncated || d->n == 1 || d->segment <= listener->policy->settings.max_datagram ||
+            d->size - too_large > listener->policy->settings.max_datagram)
+                return;
+        d->n--;
+        account_drop(&listener->stats, direction, VERDICT_OVERSIZE, d);
+        rest.data += too_large;
+        rest.size -= too_large;
+        rest.segment = 0;
+        rest.n = 1;
+        *d = rest;
+}
+
 /* Two datagrams of one listener with equal names are of one flow. */
 static bool same_flow(const Datagram *a, const Datagram *b)
 {
@@ -99,6 +118,7 @@ int path_forward(Watch *listener_watch, void *userdata, usec_t now)
                 Verdict verdict;
 
                 n_run = 1;
+                shed_oversize(listener, FORWARD, run);
                 verdict = fits(listener, run) ? find_or_open(relay, listener, run, now, &session) : VERDICT_OVERSIZE;
                 if (verdict != VERDICT_FORWARDED) {
                         account_drop(&listener->stats, FORWARD, verdict, run);
@@ -134,13 +154,15 @@ int path_reply(Watch *leg_watch, void *userdata, usec_t now)
                 Datagram *run = &batch->items[i];
 
                 n_run = 1;
+                shed_oversize(listener, REPLY, run);
                 if (!fits(listener, run)) {
                         account_drop(&listener->stats, REPLY, VERDICT_OVERSIZE, run);
                         continue;
                 }
                 while (i + n_run < batch->n && fits(listener, &run[n_run]))
                         n_run++;
-                r = listener->kind->reply(listener, &session->flow, run, n_run, &session->reply_trains);
+                r = listener->kind->reply(listener, &session->flow, run, n_run,
+                                          listener->policy->settings.trains ? &session->reply_trains : NULL);
                 if (r < 0)
                         return r;
                 account_run(session, REPLY, run, n_run);

@@ -65,10 +65,13 @@ Relay *relay_free(Relay *relay)
         return NULL;
 }
 
-/* A kernel that cannot hands datagrams over one by one. */
-static void listener_take_trains(int fd, bool on)
+/*
+ * A kernel that cannot hands datagrams over one by one. Never switched off again: a train that waits in the socket
+ * would then be read as one large datagram, because the kernel couples when it queues and says so only when it is read.
+ */
+static void listener_take_trains(int fd)
 {
-        (void)udp_set_trains(fd, on);
+        (void)udp_set_trains(fd);
 }
 
 int relay_add_policy(Relay *relay, const UpstreamKind *kind, const PolicySettings *settings, Policy **ret)
@@ -81,7 +84,7 @@ int relay_add_policy(Relay *relay, const UpstreamKind *kind, const PolicySetting
         if (!policy)
                 return -ENOMEM;
         policy->upstream.kind = kind;
-        relay_set_policy(relay, policy, settings);
+        policy_set(policy, settings);
         relay->policies[relay->n_policies++] = policy;
         *ret = policy;
         return 0;
@@ -104,7 +107,7 @@ int relay_add_listener(Relay *relay, const ListenerKind *kind, int fd, Policy *p
         r = udp_adopt_listener(fd, &listener->bound);
         if (r < 0)
                 return r;
-        listener_take_trains(fd, policy->settings.trains);
+        listener_take_trains(fd);
         r = watch_set_add(&relay->watches, &listener->watch, fd, path_forward);
         if (r < 0)
                 return r;
@@ -120,11 +123,8 @@ void relay_set_limit(Relay *relay, uint64_t max_sessions)
         table_grow(&relay->table, max_sessions);
 }
 
-void relay_set_policy(Relay *relay, Policy *policy, const PolicySettings *settings)
+void policy_set(Policy *policy, const PolicySettings *settings)
 {
-        for (uint16_t i = 0; i < relay->n_listeners; i++)
-                if (relay->listeners[i]->policy == policy)
-                        listener_take_trains(relay->listeners[i]->fd, settings->trains);
         policy->settings = *settings;
         policy->upstream.trains = settings->trains;
         counter_set(&policy->quota.limit, settings->max_sessions);

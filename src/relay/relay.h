@@ -52,7 +52,7 @@ int relay_add_listener(Relay *relay, const ListenerKind *kind, int fd, Policy *p
 
 /* New limits hold from now on; open sessions keep what they have until they end. */
 void relay_set_limit(Relay *relay, uint64_t max_sessions);
-void relay_set_policy(Relay *relay, Policy *policy, const PolicySettings *settings);
+void policy_set(Policy *policy, const PolicySettings *settings);
 
 int relay_get_fd(const Relay *relay);
 

@@ -63,7 +63,7 @@ Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t 
                 return VERDICT_NO_MEMORY;
         session->flow = *flow;
         session->listener = listener;
-        session->reply_trains.segment_max = policy->settings.trains ? UINT16_MAX : 0;
+        trains_init(&session->reply_trains);
         session->opened = session->heard = session->last_use = now;
         verdict = policy->upstream.kind->open(&policy->upstream, flow, &session->leg);
         if (verdict != VERDICT_FORWARDED)

@@ -23,8 +23,9 @@ static Verdict direct_open(Upstream *upstream, const Flow *flow, Leg *leg)
         if (r < 0)
                 return verdict_of_error(-r);
         leg->generation = upstream->generation;
-        if (upstream->trains && udp_set_trains(leg->fd, true) >= 0)
-                leg->trains.segment_max = UINT16_MAX;
+        if (upstream->trains)
+                (void)udp_set_trains(leg->fd);
+        trains_init(&leg->trains);
         return VERDICT_FORWARDED;
 }
 
@@ -45,8 +46,9 @@ static int direct_forward(Upstream *upstream, Leg *leg, Datagram *run, unsigned 
                         return 0;
                 }
                 leg->generation = upstream->generation;
+                trains_init(&leg->trains);
         }
-        return udp_send(leg->fd, run, n, &leg->trains, n_icmp);
+        return udp_send(leg->fd, run, n, upstream->trains ? &leg->trains : NULL, n_icmp);
 }
 
 static int direct_receive(Upstream *upstream, Leg *leg, Batch *batch, unsigned n_max, uint64_t *n_icmp)

@@ -152,7 +152,8 @@ static int receive_batch(int fd, Batch *batch, unsigned n_max, bool with_names, 
                 *d = (Datagram){.data = message->msg_hdr.msg_iov->iov_base,
                                 .size = message->msg_len,
                                 .n = 1,
-                                .truncated = message->msg_hdr.msg_flags & MSG_TRUNC};
+                                /* without its control data a train would look like one datagram */
+                                .truncated = message->msg_hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC)};
                 if (with_names) {
                         d->source = io->names[i].sin_addr;
                         d->source_port = ntohs(io->names[i].sin_port);
@@ -205,15 +206,28 @@ static void parcel_done(const Parcel *parcel, int error)
                 datagram_done(&parcel->first[i], error);
 }
 
+/* Does the path refuse trains of such datagrams? Each time it is asked it comes a step closer to being tried anew. */
+static bool path_refuses(Trains *trains, uint32_t segment)
+{
+        if (segment <= trains->segment_max)
+                return false;
+        if (trains->patience > 0) {
+                trains->patience--;
+                return true;
+        }
+        trains_init(trains);
+        return false;
+}
+
 /* Takes as many datagrams from the first of a run as can leave in one message. */
-static Parcel parcel_fill(const Route *route, Datagram *run, unsigned n, const Trains *trains)
+static Parcel parcel_fill(const Route *route, Datagram *run, unsigned n, Trains *trains)
 {
         Parcel parcel = {.first = run, .n_items = 1, .segment = run->segment};
         uint32_t bytes = run->size;
 
-        if (run->n > 1 || !trains || run->size == 0 || run->size > trains->segment_max)
+        if (run->n > 1 || !trains || n < 2 || run->size == 0 || path_refuses(trains, run->size))
                 return parcel;
-        while (parcel.n_items < n && parcel.n_items < TRAIN_MAX) {
+        while (parcel.n_items < n) { /* a batch is shorter than the longest train */
                 const Datagram *next = &run[parcel.n_items];
 
                 if (next->n > 1 || next->size == 0 || next->size > run->size ||
@@ -261,7 +275,15 @@ static void parcel_address(const Route *route, const Parcel *parcel, struct msgh
 
 static int send_all(const Route *route, Datagram *run, unsigned n, Trains *trains, uint64_t *n_icmp);
 
-/* A train, datagram by datagram. */
+static bool all_refused_alike(const Datagram *pieces, unsigned n)
+{
+        for (unsigned i = 0; i < n; i++)
+                if (!pieces[i].error || pieces[i].error != pieces[0].error)
+                        return false;
+        return true;
+}
+
+/* A train, datagram by datagram. When none of the first ones goes, the rest is not tried: it would hear the same. */
 static int send_pieces(const Route *route, Datagram *train, uint64_t *n_icmp)
 {
         uint32_t offset = 0;
@@ -285,6 +307,8 @@ static int send_pieces(const Route *route, Datagram *train, uint64_t *n_icmp)
                 r = send_all(route, pieces, n, NULL, n_icmp);
                 if (r < 0)
                         return r;
+                if (offset < train->size && all_refused_alike(pieces, n))
+                        offset = train->size;
                 for (unsigned i = 0; i < n; i++) {
                         train->n_sent = (uint16_t)(train->n_sent + pieces[i].n_sent);
                         train->bytes_sent += pieces[i].bytes_sent;
@@ -296,23 +320,30 @@ static int send_pieces(const Route *route, Datagram *train, uint64_t *n_icmp)
         return 0;
 }
 
-/* A train that the path does not take: says what the path takes from now on, and sends it as single datagrams. */
+/*
+ * A train that was refused: its datagrams go one by one. If they do, it was the train that the path does not take, and
+ * that is remembered: a datagram longer than the MTU cannot be part of one, EIO is a device that wants none at all. (A
+ * firewall that looks at lengths says EPERM; others may pass it.)
+ */
 static int send_uncoupled(const Route *route, const Parcel *parcel, int error, Trains *trains, uint64_t *n_icmp)
 {
-        uint16_t too_long = parcel->segment;
+        bool went = false;
+        int r;
 
-        /* A datagram longer than the MTU cannot be part of a train; EIO is a device that wants none at all. */
-        if (error == EIO)
-                trains->segment_max = 0;
-        else if (trains->segment_max >= too_long)
-                trains->segment_max = (uint16_t)(too_long - 1);
-        return parcel->first->n > 1 ? send_pieces(route, parcel->first, n_icmp)
-                                    : send_all(route, parcel->first, parcel->n_items, NULL, n_icmp);
+        r = parcel->first->n > 1 ? send_pieces(route, parcel->first, n_icmp)
+                                 : send_all(route, parcel->first, parcel->n_items, NULL, n_icmp);
+        for (unsigned i = 0; i < parcel->n_items; i++)
+                went = went || parcel->first[i].n_sent > 0;
+        if (r < 0 || !went || error == EPERM || parcel->first->n > TRAIN_MAX)
+                return r;
+        trains->segment_max = error == EIO ? 0 : (uint16_t)(parcel->segment - 1);
+        trains->patience = TRAINS_PATIENCE;
+        return 0;
 }
 
 static bool refuses_trains(int error)
 {
-        return error == EMSGSIZE || error == EIO || error == EINVAL;
+        return error == EMSGSIZE || error == EIO || error == EINVAL || error == EPERM;
 }
 
 /*
@@ -323,17 +354,17 @@ static bool refuses_trains(int error)
 static int send_parcels(const Route *route, struct mmsghdr *messages, const Parcel *parcels, unsigned n, Trains *trains,
                         uint64_t *n_icmp)
 {
-        bool doubtful = false;
+        bool doubtful = false, icmp = false;
         unsigned i = 0;
 
         while (i < n) {
                 int sent = sendmmsg(route->fd, messages + i, n - i, MSG_DONTWAIT | MSG_NOSIGNAL), r;
 
                 if (sent > 0) {
-                        *n_icmp += doubtful;
+                        *n_icmp += icmp;
                         for (int k = 0; k < sent; k++)
                                 parcel_done(&parcels[i++], 0);
-                        doubtful = true; /* if there is more, something stopped the kernel here */
+                        doubtful = icmp = false;
                         continue;
                 }
                 if (is_ours(errno))
@@ -346,7 +377,7 @@ static int send_parcels(const Route *route, struct mmsghdr *messages, const Parc
                         break;
                 }
                 if (is_icmp(errno) && !doubtful) {
-                        doubtful = true;
+                        doubtful = icmp = true;
                         continue;
                 }
                 if (trains && parcels[i].segment > 0 && refuses_trains(errno)) {
@@ -356,15 +387,15 @@ static int send_parcels(const Route *route, struct mmsghdr *messages, const Parc
                 } else
                         parcel_done(&parcels[i], errno);
                 i++;
-                doubtful = false;
+                doubtful = icmp = false;
         }
         return 0;
 }
 
 /* A train that cannot leave as one from here. */
-static bool to_be_uncoupled(const Route *route, const Datagram *d, const Trains *trains)
+static bool to_be_uncoupled(const Route *route, const Datagram *d, Trains *trains)
 {
-        return d->n > 1 && (!trains || d->segment > trains->segment_max || d->size > route->train_bytes_max);
+        return d->n > 1 && (!trains || d->size > route->train_bytes_max || path_refuses(trains, d->segment));
 }
 
 static int send_all(const Route *route, Datagram *run, unsigned n, Trains *trains, uint64_t *n_icmp)

@@ -104,11 +104,11 @@ int udp_connect(const Address *peer, Address *ret_local)
         return TAKE_FD(fd);
 }
 
-int udp_set_trains(int fd, bool on)
+int udp_set_trains(int fd)
 {
-        const int value = on;
+        static const int on = 1;
 
-        return setsockopt(fd, IPPROTO_UDP, UDP_GRO, &value, sizeof(value)) < 0 ? -errno : 0;
+        return setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on)) < 0 ? -errno : 0;
 }
 
 int udp_peer(int fd, Address *ret)

@@ -28,7 +28,7 @@ int udp_connect(const Address *peer, Address *ret_local);
 int udp_reconnect(int fd, const Address *peer, Address *ret_local);
 
 /* Lets the kernel hand over trains (UDP_GRO, Linux 5.0). 0 or negative errno. */
-int udp_set_trains(int fd, bool on);
+int udp_set_trains(int fd);
 
 /* Whom it is connected to. 0 or negative errno. */
 int udp_peer(int fd, Address *ret);
@@ -41,12 +41,21 @@ int udp_receive_from(int fd, Batch *batch, unsigned n_max);
 int udp_receive(int fd, Batch *batch, unsigned n_max, uint64_t *n_icmp);
 
 /*
- * What one path is known to take. NULL instead of one: no trains at all, single datagrams only.
+ * What one path is known to take; trains_init() at its beginning and whenever it leads elsewhere. NULL instead of one:
+ * no trains at all, single datagrams only. What a path refused once it may take later (its MTU, its route), and the
+ * refusal may have been forged: after TRAINS_PATIENCE trains that went in pieces it is tried anew.
  */
+enum { TRAINS_PATIENCE = 1000 };
+
 typedef struct Trains {
-        uint16_t segment_max; /* longest datagram that may be part of a train; starts at UINT16_MAX, shrinks on refusal
-                               */
+        uint16_t segment_max; /* longest datagram that may be part of a train; shrinks on refusal */
+        uint16_t patience;    /* trains that will still go in pieces before the path is tried anew */
 } Trains;
+
+static inline void trains_init(Trains *trains)
+{
+        *trains = (Trains){.segment_max = UINT16_MAX};
+}
 
 /*
  * Sends n (1 … BATCH_MAX) datagrams in order: to a connected socket's peer, or from the local IPv4 address `from` to

@@ -268,9 +268,10 @@ class Machine:
         if self._nspawn.poll() is not None:
             raise AssertionError(f"systemd-nspawn ended with status {self._nspawn.returncode}")
         parents, first = {}, []
-        for status in pathlib.Path("/proc").glob("[0-9]*/status"):
-            with contextlib.suppress(OSError):
-                fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+        for number in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError):                            # it may be gone again
+                status = pathlib.Path("/proc", number, "status").read_text()
+                fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
                 parents[int(fields["Pid"])] = int(fields["PPid"])
                 if fields["NSpid"].split()[-1] == "1":
                     first.append(int(fields["Pid"]))

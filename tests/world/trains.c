@@ -108,8 +108,8 @@ START_TEST(a_train_goes_through_whole_both_ways)
         Line line;
 
         line_init(&line, NULL);
-        ck_assert_int_eq(udp_set_trains(line.home, true), 0);
-        ck_assert_int_eq(udp_set_trains(line.client, true), 0);
+        ck_assert_int_eq(udp_set_trains(line.home), 0);
+        ck_assert_int_eq(udp_set_trains(line.client), 0);
         for (size_t i = 0; i < ELEMENTSOF(shapes); i++) {
                 size_t size = (size_t)shapes[i].n * shapes[i].segment + shapes[i].tail;
                 unsigned n = shapes[i].n + (shapes[i].tail > 0);
@@ -181,7 +181,7 @@ START_TEST(singles_leave_coupled)
         Line line;
 
         line_init(&line, NULL);
-        ck_assert_int_eq(udp_set_trains(line.home, true), 0);
+        ck_assert_int_eq(udp_set_trains(line.home), 0);
         for (unsigned i = 0; i < 10; i++)
                 peer_send(line.client, sent + 100 * i, 100);
         ck_assert_uint_eq(train_receive(&line.w, line.home, &segment), 1000);
@@ -199,12 +199,28 @@ START_TEST(switched_off_there_are_none)
 
         settings.trains = false;
         line_init(&line, &settings);
-        ck_assert_int_eq(udp_set_trains(line.home, true), 0);
+        ck_assert_int_eq(udp_set_trains(line.home), 0);
         train_send(line.client, 1000, 100, NULL);
         for (unsigned i = 0; i < 10; i++) {
                 ck_assert_uint_eq(train_receive(&line.w, line.home, &segment), 100);
                 ck_assert_mem_eq(got, sent + 100 * i, 100);
         }
+        world_done(&line.w);
+}
+END_TEST
+
+/* Switched off while one waits in the socket: it must not become one large datagram. */
+START_TEST(switched_off_while_a_train_waits)
+{
+        PolicySettings settings = world_settings;
+        Line line;
+
+        line_init(&line, NULL);
+        train_send(line.client, 10000, 1000, NULL);
+        settings.trains = false;
+        policy_set(line.w.relay->policies[0], &settings);
+        check_singles(&line.w, line.home, 10000, 1000);
+        ck_assert_uint_eq(world_verdicts(line.l, FORWARD, VERDICT_FORWARDED), 11);
         world_done(&line.w);
 }
 END_TEST
@@ -237,6 +253,14 @@ START_TEST(the_size_limit_is_that_of_each_datagram)
         train_send(line.client, 10010, 1001, NULL);
         ck_assert(peer_silent(&line.w, line.home));
         ck_assert_uint_eq(world_verdicts(line.l, FORWARD, VERDICT_OVERSIZE), 10);
+        /* the short one at the end of a train is judged by itself */
+        train_send(line.client, 9 * 1001 + 5, 1001, NULL);
+        ck_assert_uint_eq(peer_receive(&line.w, line.home, got, sizeof(got), NULL), 5);
+        ck_assert_mem_eq(got, sent + 9 * 1001, 5);
+        ck_assert_uint_eq(world_verdicts(line.l, FORWARD, VERDICT_OVERSIZE), 19);
+        train_send(line.home, 2 * 1001 + 7, 1001, &line.leg);
+        ck_assert_uint_eq(peer_receive(&line.w, line.client, got, sizeof(got), NULL), 7);
+        ck_assert_uint_eq(world_verdicts(line.l, REPLY, VERDICT_OVERSIZE), 2);
         world_done(&line.w);
 }
 END_TEST
@@ -272,7 +296,7 @@ static void check_small_mtu(const char *cable, uint16_t fits, uint16_t too_long)
                 train_send(line.client, 10U * too_long, too_long, NULL);
                 check_singles(&line.w, line.home, 10U * too_long, too_long);
         }
-        ck_assert_int_eq(udp_set_trains(line.home, true), 0);
+        ck_assert_int_eq(udp_set_trains(line.home), 0);
         train_send(line.client, 10U * fits, fits, NULL);
         ck_assert_uint_eq(train_receive(&line.w, line.home, &segment), 10U * fits);
         ck_assert_uint_eq(segment, fits);
@@ -301,6 +325,28 @@ START_TEST(a_path_of_1500_bytes)
 }
 END_TEST
 
+/* A refusal may have been forged, and paths change: after a while the path is tried anew. */
+START_TEST(a_path_is_tried_anew)
+{
+        uint16_t segment;
+        Line line;
+
+        line_far(&line, "ip link set here mtu 1280");
+        train_send(line.client, 14000, 1400, NULL);
+        check_singles(&line.w, line.home, 14000, 1400);
+        world_run("ip link set here mtu 1500 && ip -6 route flush cache");
+        for (int i = 0; i < TRAINS_PATIENCE; i++) {
+                train_send(line.client, 2800, 1400, NULL);
+                check_singles(&line.w, line.home, 2800, 1400);
+        }
+        ck_assert_int_eq(udp_set_trains(line.home), 0);
+        train_send(line.client, 2800, 1400, NULL);
+        ck_assert_uint_eq(train_receive(&line.w, line.home, &segment), 2800);
+        ck_assert_uint_eq(segment, 1400);
+        world_done(&line.w);
+}
+END_TEST
+
 START_TEST(a_device_without_offloads)
 {
         Line line;
@@ -318,5 +364,6 @@ END_TEST
 
 WORLD_SUITE("trains", a_train_goes_through_whole_both_ways, who_knows_no_trains_gets_single_datagrams,
             singles_of_every_size_stay_what_they_are, singles_leave_coupled, switched_off_there_are_none,
-            a_train_too_long_for_ipv4_is_uncoupled, the_size_limit_is_that_of_each_datagram, a_path_of_1280_bytes,
-            a_path_of_1360_bytes, a_path_of_1500_bytes, a_device_without_offloads)
+            switched_off_while_a_train_waits, a_path_is_tried_anew, a_train_too_long_for_ipv4_is_uncoupled,
+            the_size_limit_is_that_of_each_datagram, a_path_of_1280_bytes, a_path_of_1360_bytes, a_path_of_1500_bytes,
+            a_device_without_offloads)
