@@ -12,22 +12,12 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-static usec_t clock_read(clockid_t id)
+usec_t clock_monotonic(void)
 {
         struct timespec ts;
 
-        (void)clock_gettime(id, &ts);
+        (void)clock_gettime(CLOCK_MONOTONIC, &ts);
         return (usec_t)ts.tv_sec * USEC_PER_SEC + (usec_t)ts.tv_nsec / 1000;
-}
-
-usec_t clock_monotonic(void)
-{
-        return clock_read(CLOCK_MONOTONIC);
-}
-
-usec_t clock_realtime(void)
-{
-        return clock_read(CLOCK_REALTIME);
 }
 
 /* The first spelling of each size is the one that usec_format() writes; sizes fall from row to row. */

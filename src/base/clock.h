@@ -2,7 +2,7 @@
 #pragma once
 /*
  * Time is usec_t, microseconds, everywhere. Ages and deadlines are read from CLOCK_MONOTONIC, which is also what
- * sd-event timers get; what a person reads is taken from CLOCK_REALTIME. A number in another unit says so in its name.
+ * sd-event timers get. A number in another unit says so in its name.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -19,7 +19,6 @@ typedef uint64_t usec_t;
 #define USEC_NEVER UINT64_MAX
 
 usec_t clock_monotonic(void);
-usec_t clock_realtime(void);
 
 /* Sums that stop at USEC_NEVER, and differences that stop at 0. */
 static inline usec_t usec_add(usec_t a, usec_t b)

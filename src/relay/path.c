@@ -4,8 +4,6 @@
  * Reply mirrors it: the leg knows its session, so there is nothing to name. Every datagram that was received is
  * accounted exactly once, with one Verdict; nothing here allocates (a new session may), logs, resolves or waits.
  */
-#include <string.h>
-
 #include "relay/path.h"
 
 /* What one ready socket may bring in one turn: the next one shall not wait long. */

@@ -354,17 +354,17 @@ static bool refuses_trains(int error)
 static int send_parcels(const Route *route, struct mmsghdr *messages, const Parcel *parcels, unsigned n, Trains *trains,
                         uint64_t *n_icmp)
 {
-        bool doubtful = false, icmp = false;
+        bool doubtful = false;
         unsigned i = 0;
 
         while (i < n) {
                 int sent = sendmmsg(route->fd, messages + i, n - i, MSG_DONTWAIT | MSG_NOSIGNAL), r;
 
                 if (sent > 0) {
-                        *n_icmp += icmp;
+                        *n_icmp += doubtful;
                         for (int k = 0; k < sent; k++)
                                 parcel_done(&parcels[i++], 0);
-                        doubtful = icmp = false;
+                        doubtful = false;
                         continue;
                 }
                 if (is_ours(errno))
@@ -377,7 +377,7 @@ static int send_parcels(const Route *route, struct mmsghdr *messages, const Parc
                         break;
                 }
                 if (is_icmp(errno) && !doubtful) {
-                        doubtful = icmp = true;
+                        doubtful = true;
                         continue;
                 }
                 if (trains && parcels[i].segment > 0 && refuses_trains(errno)) {
@@ -387,7 +387,7 @@ static int send_parcels(const Route *route, struct mmsghdr *messages, const Parc
                 } else
                         parcel_done(&parcels[i], errno);
                 i++;
-                doubtful = icmp = false;
+                doubtful = false;
         }
         return 0;
 }

@@ -204,22 +204,19 @@ START_TEST(sums_stop_at_never_and_differences_at_zero)
 }
 END_TEST
 
-START_TEST(clocks_run)
+START_TEST(the_clock_runs)
 {
         const struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
         usec_t before = clock_monotonic(), passed;
-        time_t now = time(NULL);
 
         ck_assert_int_eq(nanosleep(&pause, NULL), 0);
         passed = clock_monotonic() - before;
         ck_assert_uint_ge(passed, 2 * USEC_PER_MSEC);
         ck_assert_uint_lt(passed, 10 * USEC_PER_SEC);
-        ck_assert_uint_ge(clock_realtime(), (usec_t)now * USEC_PER_SEC);
-        ck_assert_uint_lt(clock_realtime(), ((usec_t)now + 10) * USEC_PER_SEC);
 }
 END_TEST
 
 UNIT_SUITE("base/clock", UNIT_LOOP(good_spans, ELEMENTSOF(good)), UNIT_LOOP(bad_spans, ELEMENTSOF(bad)),
            UNIT_TEST(endless_spans), UNIT_LOOP(formats_in_the_largest_units, ELEMENTSOF(formats)),
            UNIT_TEST(what_is_formatted_parses_to_the_same), UNIT_TEST(sums_stop_at_never_and_differences_at_zero),
-           UNIT_TEST(clocks_run))
+           UNIT_TEST(the_clock_runs))

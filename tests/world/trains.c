@@ -347,6 +347,43 @@ START_TEST(a_path_is_tried_anew)
 }
 END_TEST
 
+/* What the path to one address refused says nothing about the path to another. */
+START_TEST(a_new_upstream_is_a_new_path)
+{
+        uint16_t segment;
+        Address near;
+        Line line;
+        int home;
+
+        line_far(&line, "ip link set here mtu 1280");
+        train_send(line.client, 14000, 1400, NULL);
+        check_singles(&line.w, line.home, 14000, 1400);
+        home = upstream_new(NULL, 0, &near);
+        ck_assert_int_eq(udp_set_trains(home), 0);
+        upstream_set_address(&line.w.relay->policies[0]->upstream, &near);
+        train_send(line.client, 14000, 1400, NULL);
+        ck_assert_uint_eq(train_receive(&line.w, home, &segment), 14000);
+        ck_assert_uint_eq(segment, 1400);
+        world_done(&line.w);
+}
+END_TEST
+
+/* A firewall of this host that looks at lengths takes a train for one long packet; its datagrams pass. */
+START_TEST(a_firewall_that_looks_at_lengths)
+{
+        Line line;
+
+        line_init(&line, NULL);
+        world_run("nft 'add table ip6 t; add chain ip6 t o { type filter hook output priority 0; }; "
+                  "add rule ip6 t o meta length gt 1500 drop'");
+        for (unsigned i = 0; i < 10; i++)
+                peer_send(line.client, sent + 1000 * i, 1000);
+        check_singles(&line.w, line.home, 10000, 1000);
+        ck_assert_uint_eq(world_verdicts(line.l, FORWARD, VERDICT_DENIED), 0);
+        world_done(&line.w);
+}
+END_TEST
+
 START_TEST(a_device_without_offloads)
 {
         Line line;
@@ -364,6 +401,7 @@ END_TEST
 
 WORLD_SUITE("trains", a_train_goes_through_whole_both_ways, who_knows_no_trains_gets_single_datagrams,
             singles_of_every_size_stay_what_they_are, singles_leave_coupled, switched_off_there_are_none,
-            switched_off_while_a_train_waits, a_path_is_tried_anew, a_train_too_long_for_ipv4_is_uncoupled,
+            switched_off_while_a_train_waits, a_path_is_tried_anew, a_new_upstream_is_a_new_path,
+            a_firewall_that_looks_at_lengths, a_train_too_long_for_ipv4_is_uncoupled,
             the_size_limit_is_that_of_each_datagram, a_path_of_1280_bytes, a_path_of_1360_bytes, a_path_of_1500_bytes,
             a_device_without_offloads)
