@@ -40,6 +40,13 @@ void watch_set_remove(WatchSet *set, Watch *watch)
         watch->fd = -EBADF;
 }
 
+int watch_set_want_room(WatchSet *set, Watch *watch, bool wanted)
+{
+        struct epoll_event event = {.events = EPOLLIN | (wanted ? EPOLLOUT : 0), .data.ptr = watch};
+
+        return epoll_ctl(set->fd, EPOLL_CTL_MOD, watch->fd, &event) < 0 ? -errno : 0;
+}
+
 int watch_set_dispatch(WatchSet *set, void *context, usec_t now)
 {
         struct epoll_event events[WATCH_TURN_MAX];

@@ -11,6 +11,7 @@
  * A watch that was removed must stay in memory until watch_set_dispatch() has returned: the kernel's answer of this
  * turn may still point at it. It will not be called again.
  */
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/clock.h"
@@ -38,6 +39,9 @@ void watch_set_done(WatchSet *set);
 /* Starts to watch for readability. 0 or negative errno (-ENOSPC, -ENOMEM: the kernel's limits). */
 int watch_set_add(WatchSet *set, Watch *watch, int fd, WatchReady ready);
 void watch_set_remove(WatchSet *set, Watch *watch);
+
+/* From now on, is it also called while its send buffer has room? 0 or negative errno. */
+int watch_set_want_room(WatchSet *set, Watch *watch, bool wanted);
 
 /* Serves one turn without waiting. The number of watches served (WATCH_TURN_MAX: there may be more), or negative errno.
  */

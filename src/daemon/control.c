@@ -87,6 +87,7 @@ static PolicySettings policy_settings(const Settings *s, uint64_t limit)
                         .timeouts = {[SESSION_UNREPLIED] = s->unreplied_timeout,
                                      [SESSION_ASSURED] = s->session_timeout},
                         .reply_refresh = s->reply_refresh,
+                        .write_timeout = s->write_timeout,
                         .max_sessions = s->max_sessions > 0 && s->max_sessions < limit ? s->max_sessions : limit,
                         .trains = trains_wanted(s),
                         .max_datagram = s->max_datagram_size < DATAGRAM_ROOM ? (uint32_t)s->max_datagram_size

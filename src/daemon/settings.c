@@ -15,6 +15,8 @@
 #define UNREPLIED_TIMEOUT (30 * USEC_PER_SEC) /* conntrack's nf_conntrack_udp_timeout */
 #define REPLY_REFRESH_TIMEOUTS 4
 #define SPAN_MAX (30 * USEC_PER_DAY)
+/* A full default buffer is some 200 KB: longer than this, and what is waited for is a congested link, not a burst. */
+#define WRITE_TIMEOUT (10 * USEC_PER_MSEC)
 
 enum { MAX_SESSIONS_LIMIT = 1000000 };
 
@@ -48,6 +50,16 @@ static void format_span(char buffer[static SETTING_TEXT_MAX], const void *value)
 
         memcpy(&span, value, sizeof(span));
         (void)usec_format(buffer, span);
+}
+
+static int parse_wait(const char *text, void *ret, const char **ret_why)
+{
+        usec_t none;
+
+        if (usec_parse(text, &none) < 0 || none > 0)
+                return parse_span(text, ret, ret_why);
+        memcpy(ret, &none, sizeof(none));
+        return 0;
 }
 
 static int parse_number(const char *text, uint64_t max, uint64_t *ret)
@@ -141,9 +153,9 @@ const SettingSpec setting_specs[N_SETTINGS] = {
                 [SETTING_MAX_DATAGRAM_SIZE] = {"MaxDatagramSize", "read-buffer-size", "bytes", "65536",
                                                "the largest datagram relayed; a larger one is dropped, never cut",
                                                parse_size, format_number, VALUE(max_datagram_size), 0},
-                [SETTING_WRITE_TIMEOUT] = {"WriteTimeoutSec", "write-timeout", "span", "5s",
-                                           "accepted for compatibility: nothing waits for a full send buffer",
-                                           parse_span, format_span, VALUE(write_timeout), 0},
+                [SETTING_WRITE_TIMEOUT] = {"WriteTimeoutSec", "write-timeout", "span", "10ms",
+                                           "a datagram waits this long at most for room in a full send buffer",
+                                           parse_wait, format_span, VALUE(write_timeout), 0},
                 [SETTING_SEGMENTATION_OFFLOAD] = {"SegmentationOffload", "segmentation-offload", "auto|yes|no", "auto",
                                                   "carry equal-sized datagrams in trains through the kernel",
                                                   parse_offload, format_offload, VALUE(segmentation_offload), 0},
@@ -192,7 +204,7 @@ void settings_complete(Settings *s)
         Settings defaults = {
                         .session_timeout = 180 * USEC_PER_SEC,
                         .unreplied_timeout = UNREPLIED_TIMEOUT,
-                        .write_timeout = 5 * USEC_PER_SEC,
+                        .write_timeout = WRITE_TIMEOUT,
                         .max_datagram_size = 65536,
                         .segmentation_offload = OFFLOAD_AUTO,
                         .log_level = LOG_INFO,

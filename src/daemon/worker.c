@@ -15,8 +15,9 @@
 enum {
         ORDERS_MAX = 1024,
         ORDER_TRIES = 1000,
-        ORDER_PAUSE = 1000,         /* µs */
-        TIMER_ACCURACY = 10 * 1000, /* µs */
+        ORDER_PAUSE = 1000,    /* µs */
+        TIMER_ACCURACY = 1000, /* µs */
+        TURNS_MAX = 8,         /* of the relay, before the loop looks at orders and the timer again */
         STOP_MAX_SEC = 2,
 };
 
@@ -72,10 +73,11 @@ static int worker_fail_on(Worker *worker, int r)
 static int on_relay(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
         Worker *worker = userdata;
-        int r;
+        int r = 1;
 
         (void)source, (void)fd, (void)events;
-        r = relay_dispatch(worker->relay, clock_monotonic());
+        for (unsigned i = 0; i < TURNS_MAX && r > 0; i++)
+                r = relay_dispatch(worker->relay, clock_monotonic());
         if (r >= 0)
                 r = worker_arm(worker, false);
         return worker_fail_on(worker, r);

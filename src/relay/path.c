@@ -4,42 +4,26 @@
  * Reply mirrors it: the leg knows its session, so there is nothing to name. Every datagram that was received is
  * accounted exactly once, with one Verdict; nothing here allocates (a new session may), logs, resolves or waits.
  */
+#include <errno.h>
+
+#include "relay/account.h"
 #include "relay/path.h"
+#include "relay/waiting.h"
 
-/* What one ready socket may bring in one turn: the next one shall not wait long. */
-enum { FORWARD_BATCH = BATCH_MAX, REPLY_BATCH = 8 };
+/*
+ * How much a read asks for. A slot asked for in vain costs the kernel a search, so an idle socket is asked for one
+ * datagram; beyond 32 a larger batch gains nothing. A train is the work of dozens: of those 8 are enough, and the next
+ * socket does not wait long.
+ */
+enum { READ_ONE = 1, READ_SOME = 8, READ_MANY = BATCH_MAX, TRAINS_BYTES = 64 * 1024 };
 
-/* What was dropped before it could be sent: all of it, if it is a train. */
-static void account_drop(Stats *stats, Direction direction, Verdict verdict, const Datagram *d)
-{
-        DirectionStats *s = &stats->directions[direction];
-
-        counter_add(&s->received, d->n);
-        counter_add(&s->verdicts[verdict], d->n);
-}
-
-/* A run that was sent: each datagram tells what became of it. */
-static void account_run(Session *session, Direction direction, const Datagram *run, unsigned n)
-{
-        SessionTraffic *traffic = &session->traffic[direction];
-        DirectionStats *s = &session->listener->stats.directions[direction];
-        uint64_t n_received = 0, n_sent = 0, bytes_sent = 0;
-
-        for (unsigned i = 0; i < n; i++) {
-                const Datagram *d = &run[i];
-
-                n_received += d->n;
-                n_sent += d->n_sent;
-                bytes_sent += d->bytes_sent;
-                if (d->n_sent < d->n)
-                        counter_add(&s->verdicts[verdict_of_error(d->error)], (uint64_t)(d->n - d->n_sent));
-        }
-        counter_add(&s->received, n_received);
-        counter_add(&s->verdicts[VERDICT_FORWARDED], n_sent);
-        counter_add(&s->bytes, bytes_sent);
-        traffic->datagrams += n_sent;
-        traffic->bytes += bytes_sent;
-}
+/* Neighbours of one flow, which leave together. */
+typedef struct Run {
+        Datagram *first;
+        unsigned n;
+        Flow flow;
+        uint64_t hash;
+} Run;
 
 static bool fits(const Listener *listener, const Datagram *d)
 {
@@ -72,21 +56,6 @@ static bool same_flow(const Datagram *a, const Datagram *b)
                a->local.s_addr == b->local.s_addr;
 }
 
-static Verdict find_or_open(Relay *relay, Listener *listener, const Datagram *d, usec_t now, Session **ret)
-{
-        Flow flow = {.client = d->source,
-                     .local = d->local,
-                     .client_port = d->source_port,
-                     .listener = listener->index};
-
-        *ret = table_find(&relay->table, &flow);
-        if (*ret)
-                return VERDICT_FORWARDED;
-        if (address_source_refusal(d->source, d->source_port))
-                return VERDICT_BAD_SOURCE;
-        return session_open(relay, listener, &flow, now, ret);
-}
-
 /* How many datagrams from the first on leave together: neighbours of one flow that may leave at all. */
 static unsigned run_length(const Listener *listener, const Datagram *first, unsigned n)
 {
@@ -97,57 +66,129 @@ static unsigned run_length(const Listener *listener, const Datagram *first, unsi
         return length;
 }
 
+/* Splits a batch into runs, and has the memory fetched in which their sessions will be found. How many there are. */
+static unsigned name_runs(const Relay *relay, Listener *listener, Batch *batch, Run runs[static BATCH_MAX])
+{
+        unsigned n_runs = 0, length;
+
+        for (unsigned i = 0; i < batch->n; i += length) {
+                Datagram *first = &batch->items[i];
+
+                length = 1;
+                shed_oversize(listener, FORWARD, first);
+                if (!fits(listener, first)) {
+                        account_drop(&listener->stats, FORWARD, VERDICT_OVERSIZE, first);
+                        continue;
+                }
+                length = run_length(listener, first, batch->n - i);
+                runs[n_runs] = (Run){.first = first,
+                                     .n = length,
+                                     .flow = {.client = first->source,
+                                              .local = first->local,
+                                              .client_port = first->source_port,
+                                              .listener = listener->index}};
+                runs[n_runs].hash = table_hash(&relay->table, &runs[n_runs].flow);
+                n_runs++;
+        }
+        for (unsigned i = 0; i < n_runs; i++)
+                table_expect(&relay->table, runs[i].hash);
+        return n_runs;
+}
+
+static Verdict find_or_open(Relay *relay, Listener *listener, const Run *run, usec_t now, Session **ret)
+{
+        *ret = table_find(&relay->table, &run->flow, run->hash);
+        if (*ret)
+                return VERDICT_FORWARDED;
+        if (address_source_refusal(run->flow.client, run->flow.client_port))
+                return VERDICT_BAD_SOURCE;
+        return session_open(relay, listener, &run->flow, now, ret);
+}
+
+/* Who comes while others of the session wait waits behind them. */
+static void stand_in_line(Datagram *run, unsigned n)
+{
+        for (unsigned i = 0; i < n; i++) {
+                run[i].n_sent = 0;
+                run[i].error = EAGAIN;
+        }
+}
+
+/* Sends a run on its session's leg. What meets a full buffer may wait for room; the rest has its verdict now. */
+static int forward_run(Relay *relay, Session *session, const Run *run, usec_t now)
+{
+        Policy *policy = session->listener->policy;
+        unsigned n_done = run->n;
+        uint64_t n_icmp = 0;
+        int r;
+
+        if (session->n_waiting > 0)
+                stand_in_line(run->first, run->n);
+        else {
+                r = policy->upstream.kind->forward(&policy->upstream, &session->leg, run->first, run->n, &n_icmp);
+                if (r < 0)
+                        return r;
+        }
+        if (run->first[run->n - 1].error == EAGAIN && policy->settings.write_timeout > 0)
+                n_done = waiting_seat(relay, session, run->first, run->n,
+                                      usec_add(now, policy->settings.write_timeout));
+        counter_add(&session->listener->stats.icmp_errors, n_icmp);
+        account_sent(session, FORWARD, run->first, n_done);
+        session_touch_forward(session, now);
+        return 0;
+}
+
+/* Little from a listener that is idle, more as long as reads come back full. */
+static unsigned next_read(unsigned asked, const Batch *batch)
+{
+        uint32_t bytes = 0;
+
+        if (batch->n < asked)
+                return batch->n > READ_SOME ? READ_MANY : batch->n > READ_ONE ? READ_SOME : READ_ONE;
+        for (unsigned i = 0; i < batch->n; i++)
+                bytes += batch->items[i].size;
+        return asked == READ_ONE || bytes > TRAINS_BYTES ? READ_SOME : READ_MANY;
+}
+
 int path_forward(Watch *listener_watch, void *userdata, usec_t now)
 {
         Listener *listener = container_of(listener_watch, Listener, watch);
         Relay *relay = userdata;
-        Upstream *upstream = &listener->policy->upstream;
         Batch *batch = relay->batch;
-        unsigned n_run;
+        unsigned asked = listener->next_read > 0 ? listener->next_read : READ_ONE, n_runs;
+        Run runs[BATCH_MAX];
         int r;
 
-        r = listener->kind->receive(listener, batch, FORWARD_BATCH);
+        r = listener->kind->receive(listener, batch, asked);
         if (r < 0)
                 return r;
-        for (unsigned i = 0; i < batch->n; i += n_run) {
-                Datagram *run = &batch->items[i];
+        listener->next_read = (uint8_t)next_read(asked, batch);
+        listener->busy = batch->n == asked && asked > READ_ONE;
+        n_runs = name_runs(relay, listener, batch, runs);
+        for (unsigned i = 0; i < n_runs; i++) {
+                const Run *run = &runs[i];
                 Session *session = NULL;
-                uint64_t n_icmp = 0;
-                Verdict verdict;
+                Verdict verdict = find_or_open(relay, listener, run, now, &session);
 
-                n_run = 1;
-                shed_oversize(listener, FORWARD, run);
-                verdict = fits(listener, run) ? find_or_open(relay, listener, run, now, &session) : VERDICT_OVERSIZE;
-                if (verdict != VERDICT_FORWARDED) {
-                        account_drop(&listener->stats, FORWARD, verdict, run);
-                        continue;
-                }
-                n_run = run_length(listener, run, batch->n - i);
-                r = upstream->kind->forward(upstream, &session->leg, run, n_run, &n_icmp);
-                if (r < 0)
-                        return r;
-                counter_add(&listener->stats.icmp_errors, n_icmp);
-                account_run(session, FORWARD, run, n_run);
-                session_touch_forward(session, now);
+                if (verdict == VERDICT_FORWARDED) {
+                        r = forward_run(relay, session, run, now);
+                        if (r < 0)
+                                return r;
+                } else
+                        for (unsigned k = 0; k < run->n; k++)
+                                account_drop(&listener->stats, FORWARD, verdict, &run->first[k]);
         }
         return 0;
 }
 
-int path_reply(Watch *leg_watch, void *userdata, usec_t now)
+/* Sends a batch of replies to its session's client. */
+static int reply_batch(Session *session, Batch *batch)
 {
-        Session *session = container_of(leg_watch, Session, leg.watch);
-        Relay *relay = userdata;
         Listener *listener = session->listener;
-        Upstream *upstream = &listener->policy->upstream;
-        Batch *batch = relay->batch;
-        uint64_t n_icmp = 0;
+        Trains *trains = listener->policy->settings.trains ? &session->reply_trains : NULL;
         unsigned n_run;
         int r;
 
-        r = upstream->kind->receive(upstream, &session->leg, batch, REPLY_BATCH, &n_icmp);
-        if (r < 0)
-                return r;
-        counter_add(&listener->stats.icmp_errors, n_icmp);
         for (unsigned i = 0; i < batch->n; i += n_run) {
                 Datagram *run = &batch->items[i];
 
@@ -159,13 +200,38 @@ int path_reply(Watch *leg_watch, void *userdata, usec_t now)
                 }
                 while (i + n_run < batch->n && fits(listener, &run[n_run]))
                         n_run++;
-                r = listener->kind->reply(listener, &session->flow, run, n_run,
-                                          listener->policy->settings.trains ? &session->reply_trains : NULL);
+                r = listener->kind->reply(listener, &session->flow, run, n_run, trains);
                 if (r < 0)
                         return r;
-                account_run(session, REPLY, run, n_run);
+                account_sent(session, REPLY, run, n_run);
         }
-        if (batch->n > 0)
-                session_touch_reply(session, now);
+        return 0;
+}
+
+/* A leg is asked for one datagram, and only when there is one for more: most legs have no second. */
+int path_reply(Watch *leg_watch, void *userdata, usec_t now)
+{
+        Session *session = container_of(leg_watch, Session, leg.watch);
+        Relay *relay = userdata;
+        Upstream *upstream = &session->listener->policy->upstream;
+        Batch *batch = relay->batch;
+        uint64_t n_icmp = 0;
+        unsigned asked = 0;
+        int r;
+
+        if (session->n_waiting > 0 && (r = waiting_resume(relay, session)) < 0)
+                return r;
+        do {
+                asked = asked == 0 ? READ_ONE : READ_SOME;
+                r = upstream->kind->receive(upstream, &session->leg, batch, asked, &n_icmp);
+                if (r < 0)
+                        return r;
+                r = reply_batch(session, batch);
+                if (r < 0)
+                        return r;
+                if (batch->n > 0)
+                        session_touch_reply(session, now);
+        } while (batch->n == asked && asked == READ_ONE);
+        counter_add(&session->listener->stats.icmp_errors, n_icmp);
         return 0;
 }

@@ -17,6 +17,7 @@ typedef enum SessionAge { SESSION_UNREPLIED, SESSION_ASSURED, N_SESSION_AGES } S
 typedef struct PolicySettings {
         usec_t timeouts[N_SESSION_AGES]; /* idle longer than this: closed */
         usec_t reply_refresh;            /* replies keep a session only this long after its client's last datagram */
+        usec_t write_timeout; /* how long a datagram may wait for room in its leg's send buffer; 0: not at all */
         uint64_t max_sessions;
         uint32_t max_datagram; /* bytes */
         bool trains;           /* segmentation offload, both ways */

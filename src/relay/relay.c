@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "relay/path.h"
+#include "relay/waiting.h"
 #include "wire/udp.h"
 
 /* Sessions closed in one call of relay_expire(): closing one costs about as much as relaying two datagrams. */
@@ -27,6 +28,9 @@ int relay_new(Relay **ret, uint64_t max_sessions, const RelayObserver *observer)
         if (r < 0)
                 return r;
         r = batch_new(&relay->batch);
+        if (r < 0)
+                return r;
+        r = waiting_room_new(&relay->waiting);
         if (r < 0)
                 return r;
         r = watch_set_init(&relay->watches);
@@ -59,6 +63,7 @@ Relay *relay_free(Relay *relay)
         for (uint16_t i = 0; i < relay->n_policies; i++)
                 free(relay->policies[i]);
         watch_set_done(&relay->watches);
+        (void)waiting_room_free(relay->waiting);
         (void)batch_free(relay->batch);
         table_done(&relay->table);
         free(relay);
@@ -135,12 +140,31 @@ int relay_get_fd(const Relay *relay)
         return relay->watches.fd;
 }
 
+/* A busy listener is asked in every turn: otherwise it would wait until each of thousands of ready legs was served. */
+static int serve_busy_listeners(Relay *relay, usec_t now)
+{
+        int n = 0, r;
+
+        for (uint16_t i = 0; i < relay->n_listeners; i++)
+                if (relay->listeners[i]->busy) {
+                        r = path_forward(&relay->listeners[i]->watch, relay, now);
+                        if (r < 0)
+                                return r;
+                        n++;
+                }
+        return n;
+}
+
 int relay_dispatch(Relay *relay, usec_t now)
 {
-        int n = watch_set_dispatch(&relay->watches, relay, now);
+        int n_busy, n;
 
+        n_busy = serve_busy_listeners(relay, now);
+        if (n_busy < 0)
+                return n_busy;
+        n = watch_set_dispatch(&relay->watches, relay, now);
         relay_sweep(relay);
-        return n;
+        return n < 0 ? n : n + n_busy;
 }
 
 /* The session that would expire first under this policy, or NULL. */
@@ -160,7 +184,7 @@ static Session *policy_first(const Policy *policy)
 
 usec_t relay_deadline(const Relay *relay)
 {
-        usec_t deadline = USEC_NEVER;
+        usec_t deadline = waiting_deadline(relay->waiting);
 
         for (uint16_t i = 0; i < relay->n_policies; i++) {
                 const Session *first = policy_first(relay->policies[i]);
@@ -175,6 +199,7 @@ void relay_expire(Relay *relay, usec_t now)
 {
         unsigned n = 0;
 
+        waiting_expire(relay, now);
         for (uint16_t i = 0; i < relay->n_policies; i++) {
                 const Policy *policy = relay->policies[i];
                 Session *first;

@@ -26,6 +26,7 @@ struct Relay {
         WatchSet watches;
         WatchReady leg_ready; /* what a leg's watch calls: sessions need not know the path */
         Batch *batch;
+        struct WaitingRoom *waiting;
         Table table;
         Quota quota; /* all sessions together */
         Policy *policies[RELAY_POLICIES_MAX];

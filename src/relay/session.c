@@ -5,6 +5,7 @@
  * the client's last datagram. Refuses: more sessions than the policy's and the relay's limits, whoever asks.
  */
 #include "relay/relay.h"
+#include "relay/waiting.h"
 
 /*
  * A client that goes on talking and hears nothing for this long may have a leg that leads nowhere: its source address
@@ -91,6 +92,7 @@ void session_close(Relay *relay, Session *session, SessionEnd end, usec_t now)
 
         if (relay->observer.session_closed)
                 relay->observer.session_closed(relay->observer.userdata, session, end, now);
+        waiting_clear(relay, session);
         watch_set_remove(&relay->watches, &session->leg.watch);
         policy->upstream.kind->close(&policy->upstream, &session->leg);
         session_leave_age(session);

@@ -27,7 +27,8 @@ struct Session {
         Flow flow;
         ListNode idle; /* in its policy's list of its age; after closing, in the relay's dead */
         usec_t last_use;
-        SessionAge age;
+        uint8_t age;       /* a SessionAge */
+        uint8_t n_waiting; /* datagrams that wait for room in the leg's send buffer */
         Listener *listener;
         Leg leg;
         Trains reply_trains; /* what the path to the client takes */

@@ -25,14 +25,27 @@ void table_done(Table *table)
         table->buckets = NULL;
 }
 
-static Session **table_bucket(const Table *table, const Flow *flow)
+static Session **table_bucket(const Table *table, uint64_t hash)
 {
-        return &table->buckets[hash_bytes(&table->key, flow, sizeof(*flow)) & (table->n_buckets - 1)];
+        return &table->buckets[hash & (table->n_buckets - 1)];
 }
 
-Session *table_find(const Table *table, const Flow *flow)
+uint64_t table_hash(const Table *table, const Flow *flow)
 {
-        Session *session = *table_bucket(table, flow);
+        uint64_t hash = hash_bytes(&table->key, flow, sizeof(*flow));
+
+        __builtin_prefetch(table_bucket(table, hash));
+        return hash;
+}
+
+void table_expect(const Table *table, uint64_t hash)
+{
+        __builtin_prefetch(*table_bucket(table, hash), 1);
+}
+
+Session *table_find(const Table *table, const Flow *flow, uint64_t hash)
+{
+        Session *session = *table_bucket(table, hash);
 
         while (session && memcmp(&session->flow, flow, sizeof(*flow)) != 0)
                 session = session->next;
@@ -61,7 +74,7 @@ void table_grow(Table *table, size_t n_sessions)
 
 void table_insert(Table *table, Session *session)
 {
-        Session **bucket = table_bucket(table, &session->flow);
+        Session **bucket = table_bucket(table, table_hash(table, &session->flow));
 
         session->next = *bucket;
         *bucket = session;
@@ -69,7 +82,7 @@ void table_insert(Table *table, Session *session)
 
 void table_remove(Table *table, Session *session)
 {
-        Session **link = table_bucket(table, &session->flow);
+        Session **link = table_bucket(table, table_hash(table, &session->flow));
 
         while (*link != session)
                 link = &(*link)->next;

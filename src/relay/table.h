@@ -19,6 +19,14 @@ void table_done(Table *table);
 /* Makes room for more; without memory for it the table stays as it is, with longer chains. */
 void table_grow(Table *table, size_t n_sessions);
 
-Session *table_find(const Table *table, const Flow *flow);
+/*
+ * Finding in three steps, so that a batch is looked up together: while the memory of one answer is on its way, the next
+ * question is asked. table_hash() names the bucket, table_expect() has its first session fetched; both are optional but
+ * the first, and change nothing.
+ */
+uint64_t table_hash(const Table *table, const Flow *flow);
+void table_expect(const Table *table, uint64_t hash);
+Session *table_find(const Table *table, const Flow *flow, uint64_t hash);
+
 void table_insert(Table *table, Session *session);
 void table_remove(Table *table, Session *session);

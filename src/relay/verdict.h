@@ -18,6 +18,7 @@
         X(NO_ROUTE, "no_route", "this host has no route or no usable address of its own to the destination") \
         X(UNREACHABLE, "unreachable", "the network answered twice that the destination cannot be reached")   \
         X(SEND_BUFFER_FULL, "send_buffer_full", "the socket's send buffer was full")                         \
+        X(WRITE_TIMEOUT, "write_timeout", "waited WriteTimeoutSec= for room in the send buffer, in vain")    \
         X(TOO_BIG, "too_big", "larger than the destination's protocol or path can carry")                    \
         X(DENIED, "denied", "this host's own firewall refused to send it")                                   \
         X(SEND_FAILED, "send_failed", "refused by the kernel for another reason")

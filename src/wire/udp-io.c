@@ -346,6 +346,17 @@ static bool refuses_trains(int error)
         return error == EMSGSIZE || error == EIO || error == EINVAL || error == EPERM;
 }
 
+/* As sendmmsg(). The commonest message, one datagram to a connected socket, is spared the reading of its header. */
+static int send_some(const Route *route, struct mmsghdr *messages, unsigned n)
+{
+        const struct msghdr *first = &messages->msg_hdr;
+
+        if (n > 1 || first->msg_name || first->msg_control || first->msg_iovlen > 1)
+                return sendmmsg(route->fd, messages, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        return send(route->fd, first->msg_iov->iov_base, first->msg_iov->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1
+                                                                                                                   : 1;
+}
+
 /*
  * Sends parcels in order, asking again from where the kernel stopped, until each one has its answer. `doubtful`: the
  * parcel at `i` was refused once, perhaps for an error that was pending and is gone now. If it goes through the second
@@ -358,7 +369,7 @@ static int send_parcels(const Route *route, struct mmsghdr *messages, const Parc
         unsigned i = 0;
 
         while (i < n) {
-                int sent = sendmmsg(route->fd, messages + i, n - i, MSG_DONTWAIT | MSG_NOSIGNAL), r;
+                int sent = send_some(route, messages + i, n - i), r;
 
                 if (sent > 0) {
                         *n_icmp += doubtful;

@@ -19,6 +19,7 @@ static const struct {
                 {SETTING_UNREPLIED_TIMEOUT, "1.5s", "1s 500ms"},
                 {SETTING_REPLY_REFRESH, "12m", "12min"},
                 {SETTING_WRITE_TIMEOUT, "5s", NULL},
+                {SETTING_WRITE_TIMEOUT, "0", "0s"},
                 {SETTING_MAX_SESSIONS, "0", NULL},
                 {SETTING_MAX_SESSIONS, "1", NULL},
                 {SETTING_MAX_SESSIONS, "1000000", NULL},
@@ -215,7 +216,7 @@ START_TEST(defaults)
         ck_assert_uint_eq(s.session_timeout, 180 * USEC_PER_SEC);
         ck_assert_uint_eq(s.unreplied_timeout, 30 * USEC_PER_SEC);
         ck_assert_uint_eq(s.reply_refresh, 12 * USEC_PER_MINUTE);
-        ck_assert_uint_eq(s.write_timeout, 5 * USEC_PER_SEC);
+        ck_assert_uint_eq(s.write_timeout, 10 * USEC_PER_MSEC);
         ck_assert_uint_eq(s.max_sessions, 0);
         ck_assert_uint_eq(s.max_datagram_size, 65536);
         ck_assert_int_eq(s.log_level, LOG_INFO);

@@ -174,7 +174,7 @@ START_TEST(singles_of_every_size_stay_what_they_are)
 }
 END_TEST
 
-/* Really coupled, that is: the kernel sees one train where a burst of singles came. */
+/* Really coupled, that is: the kernel sees one train where a burst of singles came, as many as one read asked for. */
 START_TEST(singles_leave_coupled)
 {
         uint16_t segment;
@@ -182,11 +182,11 @@ START_TEST(singles_leave_coupled)
 
         line_init(&line, NULL);
         ck_assert_int_eq(udp_set_trains(line.home), 0);
-        for (unsigned i = 0; i < 10; i++)
+        for (unsigned i = 0; i < 8; i++)
                 peer_send(line.client, sent + 100 * i, 100);
-        ck_assert_uint_eq(train_receive(&line.w, line.home, &segment), 1000);
+        ck_assert_uint_eq(train_receive(&line.w, line.home, &segment), 800);
         ck_assert_uint_eq(segment, 100);
-        ck_assert_mem_eq(got, sent, 1000);
+        ck_assert_mem_eq(got, sent, 800);
         world_done(&line.w);
 }
 END_TEST

@@ -16,6 +16,7 @@
 const PolicySettings world_settings = {
                 .timeouts = {[SESSION_UNREPLIED] = 30 * USEC_PER_SEC, [SESSION_ASSURED] = 180 * USEC_PER_SEC},
                 .reply_refresh = 12 * USEC_PER_MINUTE,
+                .write_timeout = 10 * USEC_PER_MSEC,
                 .max_sessions = 1000,
                 .max_datagram = DATAGRAM_ROOM,
                 .trains = true,
