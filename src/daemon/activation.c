@@ -9,6 +9,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "daemon/activation.h"
+#include "daemon/place.h"
 #include "daemon/problems.h"
 #include "relay/relay.h"
 #include "wire/udp.h"
@@ -131,6 +132,40 @@ static int bind_listeners(ListenerSockets *sockets, const Config *config, const 
         return 0;
 }
 
+/*
+ * Counts the sockets that share an address, each of which gets a worker. They must agree on their name, because the
+ * kernel alone decides which of them a client meets.
+ */
+static unsigned check_sharing(ListenerSockets *sockets, FILE *problems)
+{
+        char text[ADDRESS_TEXT_MAX];
+        unsigned n_problems = 0;
+
+        for (size_t i = 0; i < sockets->n; i++) {
+                ListenerSocket *socket = &sockets->items[i];
+                Address address, other;
+
+                (void)udp_local(socket->fd, &address);
+                for (size_t k = 0; k < i; k++) {
+                        if (udp_local(sockets->items[k].fd, &other) < 0 || !address_equal(&address, &other))
+                                continue;
+                        socket->nth++;
+                        if (strcmp(socket->name, sockets->items[k].name) == 0)
+                                continue;
+                        problem_tell(problems, "fd %d, named %s: %s is listened on under the name %s, too", socket->fd,
+                                     socket->name, address_format(text, &address), sockets->items[k].name);
+                        n_problems++;
+                        break;
+                }
+                if (socket->nth == WORKERS_MAX) {
+                        problem_tell(problems, "fd %d: %s is listed more than %d times", socket->fd,
+                                     address_format(text, &address), WORKERS_MAX);
+                        n_problems++;
+                }
+        }
+        return n_problems;
+}
+
 int activation_collect(ListenerSockets *ret, const Config *config, const Options *options, FILE *problems,
                        unsigned *ret_n_problems)
 {
@@ -154,6 +189,8 @@ int activation_collect(ListenerSockets *ret, const Config *config, const Options
                 problem_tell(problems, "%zu listeners: there may be %d", sockets.n, RELAY_LISTENERS_MAX);
                 (*ret_n_problems)++;
         }
+        if (*ret_n_problems == 0)
+                *ret_n_problems = check_sharing(&sockets, problems);
         if (sockets.n == 0 && *ret_n_problems == 0) {
                 if (*meant_for)
                         problem_tell(problems, "no listeners: LISTEN_PID=%s means another process than this one",

@@ -11,7 +11,8 @@
 #include "daemon/options.h"
 
 typedef struct ListenerSocket {
-        int fd; /* owned */
+        int fd;       /* owned */
+        unsigned nth; /* of those bound to its address, from 0 on: the worker it is for */
         char name[LISTENER_NAME_MAX + 1];
 } ListenerSocket;
 

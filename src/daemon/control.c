@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Believes: sd_notify() may block for as long as PID 1 does, which is why only this thread calls it; and a watchdog
- * that one loop feeds proves nothing about another, so it is fed only when the worker has answered the last ping.
+ * that one loop feeds proves nothing about another, so it is fed only when every worker has answered the last ping.
  * Refuses: to serve before it knows where to, within reason. Datagrams that arrive meanwhile wait in the kernel.
  */
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include "daemon/sentences.h"
 #include "daemon/status.h"
 #include "daemon/upstreams.h"
-#include "daemon/worker.h"
+#include "daemon/workers.h"
 
 #define TICK_EVERY (3 * USEC_PER_SEC)
 #define SETTLE_MAX (2 * USEC_PER_SEC) /* how long the first answers of the resolver are awaited before serving */
@@ -32,34 +32,40 @@ struct Control {
         Config *config;
         int config_must_exist;
 
-        unsigned n_names; /* of listeners; the i-th name is the i-th policy of the relay */
-        char names[RELAY_POLICIES_MAX][LISTENER_NAME_MAX + 1];
-        Upstreams *upstreams;
-        Worker *worker;
+        Upstreams *upstreams; /* the i-th is that of the workers' i-th name */
+        Workers *workers;
         bool serving, stopping;
         uint64_t limit; /* of all sessions together */
 
         Status status;
         Drops *drops;
         usec_t watchdog; /* 0: the service manager wants none */
-        uint64_t ping, pong;
 };
 
-static const Relay *control_relay(const Control *control)
+static unsigned n_names(const Control *control)
 {
-        return worker_relay(control->worker);
+        return workers_n_names(control->workers);
+}
+
+/* What holds for the listeners of the i-th name. */
+static Settings settings_of_name(const Control *control, const Config *config, unsigned i)
+{
+        Settings settings;
+
+        (void)config_for(config, workers_name(control->workers, i), &settings);
+        return settings;
 }
 
 /* --- what the configuration means for the relay --- */
 
 /* The limit of all sessions together, as configured and as the host allows. */
-static uint64_t session_limit(Control *control, size_t n_listeners)
+static uint64_t session_limit(Control *control)
 {
-        uint64_t by_files = limits_sessions_by_files(), wanted;
+        uint64_t by_files = limits_sessions_by_files(), n_places = workers_n_places(control->workers), wanted;
         LogRecord record;
         Settings whole;
 
-        by_files -= n_listeners < by_files / 2 ? n_listeners : by_files / 2;
+        by_files -= n_places < by_files / 2 ? n_places : by_files / 2;
         config_whole(control->config, &whole);
         wanted = whole.max_sessions > 0 ? whole.max_sessions : limits_default_sessions();
         if (wanted <= by_files)
@@ -95,12 +101,12 @@ static PolicySettings policy_settings(const Settings *s, uint64_t limit)
         };
 }
 
-/* --- orders to the worker --- */
+/* --- orders to the workers --- */
 
 /* A worker that takes no orders has stopped working: the process ends, and the service manager starts a new one. */
 static void control_order(Control *control, const WorkerOrder *order)
 {
-        if (!worker_order(control->worker, order))
+        if (!workers_order(control->workers, order))
                 (void)sd_event_exit(control->event, -EBUSY);
 }
 
@@ -112,16 +118,16 @@ static void order_upstream(Control *control, unsigned i, const Address *address)
                 control_order(control, &order);
 }
 
-/* All that the worker has to know. Before it serves nothing is ordered, so that this finds its mailbox empty. */
+/* All that the workers have to know. Before they serve nothing is ordered, so that this finds their mailboxes empty. */
 static void control_instruct(Control *control)
 {
         WorkerOrder order = {.kind = WORKER_SET_LIMIT};
-        Settings settings;
 
-        order.limit = control->limit = session_limit(control, control_relay(control)->n_listeners);
+        order.limit = control->limit = session_limit(control);
         control_order(control, &order);
-        for (unsigned i = 0; i < control->n_names; i++) {
-                (void)config_for(control->config, control->names[i], &settings);
+        for (unsigned i = 0; i < n_names(control); i++) {
+                const Settings settings = settings_of_name(control, control->config, i);
+
                 order = (WorkerOrder){.kind = WORKER_SET_POLICY, .policy = (uint16_t)i};
                 order.settings = policy_settings(&settings, control->limit);
                 control_order(control, &order);
@@ -131,18 +137,21 @@ static void control_instruct(Control *control)
 
 /* --- serving and stopping --- */
 
-static void say_about_listener(Control *control, const Listener *listener, SentenceId sentence)
+static void say_about_places(Control *control, SentenceId sentence)
 {
-        char text[ADDRESS_TEXT_MAX];
-        LogRecord record;
-        unsigned i = 0;
+        const Place *places = workers_places(control->workers);
 
-        while (control_relay(control)->policies[i] != listener->policy)
-                i++;
-        log_record_begin(&record, &sentences[sentence]);
-        log_record_add(&record, "UDP46_LISTENER", "%s", address_format(text, &listener->bound));
-        log_record_add(&record, "UDP46_LISTENER_NAME", "%s", control->names[i]);
-        (void)log_writer_send(control->writer, &record);
+        for (size_t i = 0; i < workers_n_places(control->workers); i++) {
+                char text[ADDRESS_TEXT_MAX];
+                LogRecord record;
+
+                log_record_begin(&record, &sentences[sentence]);
+                log_record_add(&record, "UDP46_LISTENER", "%s", address_format(text, &places[i].bound));
+                log_record_add(&record, "UDP46_LISTENER_NAME", "%s", workers_name(control->workers, places[i].name));
+                if (places[i].n_listeners > 1)
+                        log_record_add(&record, "UDP46_WORKERS", "%u", places[i].n_listeners);
+                (void)log_writer_send(control->writer, &record);
+        }
 }
 
 static void say(Control *control, SentenceId sentence, const char *reason)
@@ -157,8 +166,9 @@ static void say(Control *control, SentenceId sentence, const char *reason)
 
 static void control_show_status(Control *control)
 {
-        status_update(&control->status, control_relay(control), control->upstreams, control->n_names,
-                      clock_monotonic());
+        const WorkersTotals totals = workers_totals(control->workers);
+
+        status_update(&control->status, &totals, control->upstreams, n_names(control), clock_monotonic());
 }
 
 /* A section that no listener uses is most probably misspelt. */
@@ -169,9 +179,9 @@ static void warn_of_unused_sections(Control *control)
                 LogRecord record;
                 unsigned k = 0;
 
-                while (k < control->n_names && strcmp(control->names[k], section->name) != 0)
+                while (k < n_names(control) && strcmp(workers_name(control->workers, k), section->name) != 0)
                         k++;
-                if (k < control->n_names)
+                if (k < n_names(control))
                         continue;
                 log_record_begin(&record, &sentences[SENTENCE_SECTION_UNUSED]);
                 log_record_add(&record, "UDP46_SECTION", "[Relay %s]", section->name);
@@ -189,8 +199,7 @@ static void say_what_starts(Control *control)
         log_record_add(&record, "UDP46_LIMIT", "%" PRIu64, control->limit);
         (void)log_writer_send(control->writer, &record);
         warn_of_unused_sections(control);
-        for (uint16_t i = 0; i < control_relay(control)->n_listeners; i++)
-                say_about_listener(control, control_relay(control)->listeners[i], SENTENCE_LISTENER_STARTED);
+        say_about_places(control, SENTENCE_LISTENER_STARTED);
 }
 
 static int control_serve(Control *control)
@@ -201,7 +210,7 @@ static int control_serve(Control *control)
                 return 0;
         control_instruct(control);
         say_what_starts(control);
-        r = worker_start(control->worker);
+        r = workers_start(control->workers);
         if (r < 0)
                 return r;
         control->serving = true;
@@ -272,32 +281,16 @@ static int on_watchdog(sd_event_source *source, uint64_t at, void *userdata)
         Control *control = userdata;
 
         (void)at;
-        if (!control->serving)
+        if (!control->serving || workers_ping(control->workers))
                 (void)sd_notify(0, "WATCHDOG=1");
-        else if (control->pong == control->ping) {
-                const WorkerOrder order = {.kind = WORKER_PING, .ping = ++control->ping};
-
-                (void)sd_notify(0, "WATCHDOG=1");
-                control_order(control, &order);
-        }
         (void)sd_event_source_set_time_relative(source, control->watchdog / 3);
         (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         return 0;
 }
 
-static int on_worker(sd_event_source *source, int fd, uint32_t events, void *userdata)
+static void workers_stopped(void *userdata, int error)
 {
-        Control *control = userdata;
-        WorkerAnswer answer;
-
-        (void)source, (void)fd, (void)events;
-        worker_quiet(control->worker);
-        while (worker_take(control->worker, &answer)) {
-                if (answer.stopped)
-                        return sd_event_exit(control->event, answer.error);
-                control->pong = answer.ping;
-        }
-        return 0;
+        (void)sd_event_exit(((Control *)userdata)->event, error);
 }
 
 /* --- reload --- */
@@ -318,16 +311,25 @@ static Config *reload_config(Control *control, FILE *problems)
         }
         if (n_problems == 0)
                 n_problems = config_check_upstreams(config, problems);
-        for (unsigned i = 0; i < control->n_names && n_problems == 0; i++)
-                if ((r = config_for(config, control->names[i], &settings)) < 0) {
+        for (unsigned i = 0; i < n_names(control) && n_problems == 0; i++)
+                if ((r = config_for(config, workers_name(control->workers, i), &settings)) < 0) {
                         problem_tell(problems,
                                      r == -ENOENT ? "%s: no section [Relay %s], yet there are listeners of that name"
                                                   : "%s: no upstream for the listeners named %s: write Upstream= under "
                                                     "[Relay]",
-                                     config->path, control->names[i]);
+                                     config->path, workers_name(control->workers, i));
                         n_problems++;
                 }
         return n_problems > 0 ? NULL : TAKE_PTR(config);
+}
+
+static void direct_upstreams(Control *control)
+{
+        for (unsigned i = 0; i < n_names(control); i++) {
+                const Settings settings = settings_of_name(control, control->config, i);
+
+                upstreams_set(control->upstreams, i, &settings.upstream);
+        }
 }
 
 static void control_apply(Control *control)
@@ -336,10 +338,7 @@ static void control_apply(Control *control)
 
         config_whole(control->config, &settings);
         log_set_level(control->log, settings.log_level);
-        for (unsigned i = 0; i < control->n_names; i++) {
-                (void)config_for(control->config, control->names[i], &settings);
-                upstreams_set(control->upstreams, i, &settings.upstream);
-        }
+        direct_upstreams(control);
         if (control->serving)
                 control_instruct(control);
 }
@@ -389,7 +388,7 @@ static int control_add_sources(Control *control)
         if ((r = sd_event_add_signal(event, NULL, SIGTERM, on_stop_signal, control)) < 0 ||
             (r = sd_event_add_signal(event, NULL, SIGINT, on_stop_signal, control)) < 0 ||
             (r = sd_event_add_signal(event, NULL, SIGHUP, on_reload_signal, control)) < 0 ||
-            (r = sd_event_add_io(event, NULL, worker_get_fd(control->worker), EPOLLIN, on_worker, control)) < 0 ||
+            (r = workers_attach(control->workers, event, workers_stopped, control)) < 0 ||
             (r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, TICK_EVERY, SERVICE_ACCURACY, on_tick,
                                             control)) < 0)
                 return r;
@@ -400,64 +399,15 @@ static int control_add_sources(Control *control)
         return r;
 }
 
-/* The policy of a listener's name, made when it is met first. */
-static int control_policy(Control *control, Relay *relay, const char *name, Policy **ret)
-{
-        PolicySettings for_relay;
-        Settings settings;
-
-        for (unsigned i = 0; i < control->n_names; i++)
-                if (strcmp(control->names[i], name) == 0) {
-                        *ret = relay->policies[i];
-                        return 0;
-                }
-        if (control->n_names == RELAY_POLICIES_MAX)
-                return -ENOSPC;
-        (void)config_for(control->config, name, &settings);
-        (void)strcpy(control->names[control->n_names++], name);
-        for_relay = policy_settings(&settings, counter_get(&relay->quota.limit));
-        return relay_add_policy(relay, &upstream_direct, &for_relay, ret);
-}
-
-static int control_build_relay(Control *control, ListenerSockets *sockets)
-{
-        _cleanup_(cleanup_relay_free) Relay *relay = NULL;
-        RelayObserver observer = worker_observer(control->worker);
-        int r;
-
-        r = relay_new(&relay, session_limit(control, sockets->n), &observer);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < sockets->n; i++) {
-                Policy *policy;
-
-                r = control_policy(control, relay, sockets->items[i].name, &policy);
-                if (r < 0)
-                        return r;
-                r = relay_add_listener(relay, &listener_udp, sockets->items[i].fd, policy, NULL);
-                if (r < 0)
-                        return r;
-                sockets->items[i].fd = -EBADF;
-        }
-        worker_host(control->worker, TAKE_PTR(relay));
-        return 0;
-}
-
-/* Directs the upstreams; the relay starts when all are known, or when that takes too long. */
+/* Directs the upstreams; the relays start when all are known, or when that takes too long. */
 static int control_start_upstreams(Control *control)
 {
-        Settings settings;
-        int r;
+        int r = upstreams_new(&control->upstreams, control->event, control->writer, n_names(control), upstream_changed,
+                              control);
 
-        r = upstreams_new(&control->upstreams, control->event, control->writer, control->n_names, upstream_changed,
-                          control);
-        if (r < 0)
-                return r;
-        for (unsigned i = 0; i < control->n_names; i++) {
-                (void)config_for(control->config, control->names[i], &settings);
-                upstreams_set(control->upstreams, i, &settings.upstream);
-        }
-        return 0;
+        if (r >= 0)
+                direct_upstreams(control);
+        return r;
 }
 
 int control_new(Control **ret, Log *log, Config *config, int config_must_exist, ListenerSockets *sockets)
@@ -472,9 +422,9 @@ int control_new(Control **ret, Log *log, Config *config, int config_must_exist, 
         control->config = config;
         control->config_must_exist = config_must_exist;
         if ((r = sd_event_default(&control->event)) < 0 ||
-            (r = worker_new(&control->worker, log_writer(log, CONTROL_LOG_WORKER))) < 0 ||
-            (r = control_build_relay(control, sockets)) < 0 ||
-            (r = drops_new(&control->drops, control_relay(control), control->writer)) < 0 ||
+            (r = workers_new(&control->workers, log, CONTROL_LOG_WORKERS, sockets)) < 0 ||
+            (r = drops_new(&control->drops, workers_places(control->workers), workers_n_places(control->workers),
+                           control->writer)) < 0 ||
             (r = control_start_upstreams(control)) < 0 || (r = control_add_sources(control)) < 0) {
                 control->config = NULL; /* stays the caller's */
                 return r;
@@ -509,13 +459,11 @@ Control *control_free(Control *control)
 {
         if (!control)
                 return NULL;
-        if (control->serving) {
-                for (uint16_t i = 0; i < control_relay(control)->n_listeners; i++)
-                        say_about_listener(control, control_relay(control)->listeners[i], SENTENCE_LISTENER_STOPPED);
-        }
-        (void)worker_free(control->worker);
-        (void)upstreams_free(control->upstreams);
+        if (control->serving)
+                say_about_places(control, SENTENCE_LISTENER_STOPPED);
         (void)drops_free(control->drops);
+        (void)workers_free(control->workers);
+        (void)upstreams_free(control->upstreams);
         (void)sd_event_unref(control->event);
         if (control->serving && control->stopping)
                 say(control, SENTENCE_SHUTDOWN_COMPLETE, NULL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * The control loop: signals, the service manager (READY, STATUS, STOPPING, WATCHDOG), reload, upstreams, and the worker
- * it gives orders to. No datagram ever passes here or waits for it.
+ * The control loop: signals, the service manager (READY, STATUS, STOPPING, WATCHDOG), reload, upstreams, and the
+ * workers it gives orders to. No datagram ever passes here or waits for it.
  */
 #include "base/log.h"
 #include "daemon/activation.h"
@@ -10,8 +10,8 @@
 
 typedef struct Control Control;
 
-/* Writers of the log that control_new() needs. */
-enum { CONTROL_LOG_CONTROL, CONTROL_LOG_WORKER, N_CONTROL_LOG_WRITERS };
+/* Writers of the log that control_new() needs: its own, and from the second on one for each worker. */
+enum { CONTROL_LOG_CONTROL, CONTROL_LOG_WORKERS };
 
 /* SIGTERM, SIGINT and SIGHUP must be blocked already. Takes config and the sockets on success. 0 or negative errno. */
 int control_new(Control **ret, Log *log, Config *config, int config_must_exist, ListenerSockets *sockets);

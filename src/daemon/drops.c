@@ -12,24 +12,26 @@ typedef struct Drop {
         usec_t grew;     /* when it was last seen to have grown; 0: is not growing */
 } Drop;
 
-typedef struct ListenerDrops {
+typedef struct PlaceDrops {
         Drop verdicts[N_DIRECTIONS][N_VERDICTS];
         Drop icmp_errors;
-} ListenerDrops;
+} PlaceDrops;
 
 struct Drops {
-        const Relay *relay;
+        size_t n;
+        const Place *places;
         LogWriter *log;
-        ListenerDrops listeners[];
+        PlaceDrops drops[];
 };
 
-int drops_new(Drops **ret, const Relay *relay, LogWriter *log)
+int drops_new(Drops **ret, const Place *places, size_t n_places, LogWriter *log)
 {
-        Drops *drops = calloc(1, sizeof(Drops) + relay->n_listeners * sizeof(ListenerDrops));
+        Drops *drops = calloc(1, sizeof(Drops) + n_places * sizeof(PlaceDrops));
 
         if (!drops)
                 return -ENOMEM;
-        drops->relay = relay;
+        drops->n = n_places;
+        drops->places = places;
         drops->log = log;
         *ret = drops;
         return 0;
@@ -43,9 +45,8 @@ Drops *drops_free(Drops *drops)
 
 typedef enum DropChange { DROP_SAME, DROP_BEGAN, DROP_ENDED } DropChange;
 
-static DropChange drop_look(Drop *drop, const Counter *counter, usec_t now)
+static DropChange drop_look(Drop *drop, uint64_t count, usec_t now)
 {
-        uint64_t count = counter_get(counter);
         bool was_growing = drop->grew > 0;
 
         if (count != drop->seen) {
@@ -61,50 +62,53 @@ static DropChange drop_look(Drop *drop, const Counter *counter, usec_t now)
         return DROP_ENDED;
 }
 
-static void record_begin(LogRecord *record, const Listener *listener, SentenceId sentence, const Drop *drop)
+static void record_begin(LogRecord *record, const Place *place, SentenceId sentence, const Drop *drop)
 {
         char text[ADDRESS_TEXT_MAX];
 
         log_record_begin(record, &sentences[sentence]);
-        log_record_add(record, "UDP46_LISTENER", "%s", address_format(text, &listener->bound));
+        log_record_add(record, "UDP46_LISTENER", "%s", address_format(text, &place->bound));
         log_record_add(record, "UDP46_COUNT", "%" PRIu64, drop->seen - drop->before);
 }
 
-static void look_at_verdict(Drops *drops, const Listener *listener, Direction direction, Verdict verdict, usec_t now)
+static void look_at_verdict(Drops *drops, size_t i, const Stats *stats, Direction direction, Verdict verdict,
+                            usec_t now)
 {
-        Drop *drop = &drops->listeners[listener->index].verdicts[direction][verdict];
-        DropChange change = drop_look(drop, &listener->stats.directions[direction].verdicts[verdict], now);
+        Drop *drop = &drops->drops[i].verdicts[direction][verdict];
+        DropChange change = drop_look(drop, counter_get(&stats->directions[direction].verdicts[verdict]), now);
         LogRecord record;
 
         if (change == DROP_SAME)
                 return;
-        record_begin(&record, listener, change == DROP_BEGAN ? SENTENCE_DROPS_BEGAN : SENTENCE_DROPS_ENDED, drop);
+        record_begin(&record, &drops->places[i], change == DROP_BEGAN ? SENTENCE_DROPS_BEGAN : SENTENCE_DROPS_ENDED,
+                     drop);
         log_record_add(&record, "UDP46_DIRECTION", "%s", direction == FORWARD ? "forward" : "reply");
         log_record_add(&record, "UDP46_REASON", "%s", verdict_name(verdict));
         log_record_add(&record, "UDP46_MEANING", "%s", verdict_meaning(verdict));
         (void)log_writer_send(drops->log, &record);
 }
 
-static void look_at_icmp(Drops *drops, const Listener *listener, usec_t now)
+static void look_at_icmp(Drops *drops, size_t i, const Stats *stats, usec_t now)
 {
-        Drop *drop = &drops->listeners[listener->index].icmp_errors;
-        DropChange change = drop_look(drop, &listener->stats.icmp_errors, now);
+        Drop *drop = &drops->drops[i].icmp_errors;
+        DropChange change = drop_look(drop, counter_get(&stats->icmp_errors), now);
         LogRecord record;
 
         if (change == DROP_SAME)
                 return;
-        record_begin(&record, listener, change == DROP_BEGAN ? SENTENCE_ICMP_BEGAN : SENTENCE_ICMP_ENDED, drop);
+        record_begin(&record, &drops->places[i], change == DROP_BEGAN ? SENTENCE_ICMP_BEGAN : SENTENCE_ICMP_ENDED,
+                     drop);
         (void)log_writer_send(drops->log, &record);
 }
 
 void drops_look(Drops *drops, usec_t now)
 {
-        for (uint16_t i = 0; i < drops->relay->n_listeners; i++) {
-                const Listener *listener = drops->relay->listeners[i];
+        for (size_t i = 0; i < drops->n; i++) {
+                const Stats stats = place_stats(&drops->places[i]);
 
                 for (Direction d = 0; d < N_DIRECTIONS; d++)
                         for (Verdict v = VERDICT_FORWARDED + 1; v < N_VERDICTS; v++)
-                                look_at_verdict(drops, listener, d, v, now);
-                look_at_icmp(drops, listener, now);
+                                look_at_verdict(drops, i, &stats, d, v, now);
+                look_at_icmp(drops, i, &stats, now);
         }
 }

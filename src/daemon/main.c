@@ -15,6 +15,7 @@
 #include "daemon/options.h"
 #include "daemon/sentences.h"
 #include "daemon/status.h"
+#include "daemon/workers.h"
 
 enum { EXIT_CLEAN = 0, EXIT_RUNNING = 1, EXIT_CONFIGURATION = 2 };
 
@@ -106,7 +107,8 @@ static int relay(const Options *options, Config **config, ListenerSockets *socke
 
         block_signals();
         config_whole(*config, &whole);
-        r = log_new(&log, target, whole.log_level, N_CONTROL_LOG_WRITERS, &sentences[SENTENCE_RECORDS_LOST]);
+        r = log_new(&log, target, whole.log_level, CONTROL_LOG_WORKERS + workers_needed(sockets),
+                    &sentences[SENTENCE_RECORDS_LOST]);
         if (r < 0)
                 return fail(target, strerror(-r));
         writer = log_writer(log, CONTROL_LOG_CONTROL);

@@ -6,49 +6,35 @@
 
 #include "daemon/status.h"
 
-static uint64_t count(const Relay *relay, Direction direction, bool forwarded)
+static uint64_t count_dropped(const DirectionStats *stats)
 {
-        uint64_t sum = 0;
-
-        for (uint16_t i = 0; i < relay->n_listeners; i++)
-                for (Verdict v = 0; v < N_VERDICTS; v++)
-                        if ((v == VERDICT_FORWARDED) == forwarded)
-                                sum += counter_get(&relay->listeners[i]->stats.directions[direction].verdicts[v]);
-        return sum;
-}
-
-static uint64_t count_unreplied(const Relay *relay)
-{
-        uint64_t sum = 0;
-
-        for (uint16_t i = 0; i < relay->n_policies; i++)
-                sum += counter_get(&relay->policies[i]->n_sessions[SESSION_UNREPLIED]);
-        return sum;
+        return counter_get(&stats->received) - counter_get(&stats->verdicts[VERDICT_FORWARDED]);
 }
 
 /* What went this way since the start, and a second since the last look. */
-static void describe_direction(Status *status, FILE *to, const Relay *relay, Direction direction, usec_t passed)
+static void describe_direction(Status *status, FILE *to, const Stats *stats, Direction direction, usec_t passed)
 {
-        uint64_t total = count(relay, direction, true), n = total - status->forwarded[direction];
+        uint64_t total = counter_get(&stats->directions[direction].verdicts[VERDICT_FORWARDED]);
+        uint64_t n = total - status->forwarded[direction];
 
         status->forwarded[direction] = total;
         (void)fprintf(to, "%s %" PRIu64 " (%" PRIu64 "/s), ", direction == FORWARD ? "forward" : "reply", total,
                       passed > 0 ? n * USEC_PER_SEC / passed : 0);
 }
 
-static void describe_sessions(Status *status, FILE *to, const Relay *relay, usec_t now)
+static void describe_sessions(Status *status, FILE *to, const WorkersTotals *totals, usec_t now)
 {
         usec_t passed = status->counted > 0 ? usec_sub(now, status->counted) : 0;
-        uint64_t n = counter_get(&relay->quota.current), n_unreplied = count_unreplied(relay);
+        const Stats *stats = &totals->stats;
 
-        (void)fprintf(to, "%" PRIu64 " session%s (", n, n == 1 ? "" : "s");
-        if (n_unreplied > 0)
-                (void)fprintf(to, "%" PRIu64 " unreplied, ", n_unreplied);
-        (void)fprintf(to, "peak %" PRIu64 ", limit %" PRIu64 "), ", counter_get(&relay->quota.peak),
-                      counter_get(&relay->quota.limit));
-        describe_direction(status, to, relay, FORWARD, passed);
-        describe_direction(status, to, relay, REPLY, passed);
-        (void)fprintf(to, "%" PRIu64 " dropped, ", count(relay, FORWARD, false) + count(relay, REPLY, false));
+        (void)fprintf(to, "%" PRIu64 " session%s (", totals->sessions, totals->sessions == 1 ? "" : "s");
+        if (totals->unreplied > 0)
+                (void)fprintf(to, "%" PRIu64 " unreplied, ", totals->unreplied);
+        (void)fprintf(to, "peak %" PRIu64 ", limit %" PRIu64 "), ", totals->peak, totals->limit);
+        describe_direction(status, to, stats, FORWARD, passed);
+        describe_direction(status, to, stats, REPLY, passed);
+        (void)fprintf(to, "%" PRIu64 " dropped, ",
+                      count_dropped(&stats->directions[FORWARD]) + count_dropped(&stats->directions[REPLY]));
         status->counted = now;
 }
 
@@ -76,11 +62,12 @@ static void describe_upstreams(FILE *to, const Upstreams *upstreams, unsigned n)
         }
 }
 
-static void describe(Status *status, FILE *to, const Relay *relay, const Upstreams *upstreams, unsigned n, usec_t now)
+static void describe(Status *status, FILE *to, const WorkersTotals *totals, const Upstreams *upstreams, unsigned n,
+                     usec_t now)
 {
         if (*status->trouble)
                 (void)fprintf(to, "reload failed, the old configuration stays (%s); ", status->trouble);
-        describe_sessions(status, to, relay, now);
+        describe_sessions(status, to, totals, now);
         describe_upstreams(to, upstreams, n);
 }
 
@@ -95,14 +82,15 @@ void status_say(const char *text)
         (void)sd_notifyf(0, "STATUS=%s", line);
 }
 
-void status_update(Status *status, const Relay *relay, const Upstreams *upstreams, unsigned n_upstreams, usec_t now)
+void status_update(Status *status, const WorkersTotals *totals, const Upstreams *upstreams, unsigned n_upstreams,
+                   usec_t now)
 {
         char line[sizeof(status->said)] = "";
         FILE *to = fmemopen(line, sizeof(line), "w");
 
         if (!to)
                 return;
-        describe(status, to, relay, upstreams, n_upstreams, now);
+        describe(status, to, totals, upstreams, n_upstreams, now);
         (void)fclose(to);
         line[sizeof(line) - 1] = '\0';
         if (strcmp(line, status->said) == 0)

@@ -5,7 +5,7 @@
  * changes; the caller asks every few seconds.
  */
 #include "daemon/upstreams.h"
-#include "relay/relay.h"
+#include "daemon/workers.h"
 
 typedef struct Status {
         char said[512];
@@ -14,7 +14,8 @@ typedef struct Status {
         usec_t counted;
 } Status;
 
-void status_update(Status *status, const Relay *relay, const Upstreams *upstreams, unsigned n_upstreams, usec_t now);
+void status_update(Status *status, const WorkersTotals *totals, const Upstreams *upstreams, unsigned n_upstreams,
+                   usec_t now);
 
 /* Says a line at once. The service manager takes UTF-8 only and what was typed may be anything: ASCII is what it gets.
  */

@@ -2,29 +2,62 @@
 #pragma once
 /*
  * How many of something there may be, are, and have been at most. A limit lowered below what is there refuses until
- * enough of it has gone; nothing is taken away.
+ * enough of it has gone; nothing is taken away. A quota may be a part of a larger one, which several relays on several
+ * threads share: what is taken from the part is taken from the whole, exactly.
  */
-#include <stdbool.h>
+#include <stddef.h>
 
 #include "base/counter.h"
+#include "relay/verdict.h"
 
-typedef struct Quota {
+typedef struct Quota Quota;
+
+struct Quota {
         Counter limit, current, peak;
-} Quota;
+        Counter numbered; /* how many numbers were given out; the topmost quota's */
+        Quota *parent;    /* the larger one, or NULL */
+        Verdict when_full;
+};
 
-static inline bool quota_full(const Quota *q)
+/* The first quota from here upwards that has nothing left, or NULL. */
+static inline const Quota *quota_full(const Quota *q)
 {
-        return counter_get(&q->current) >= counter_get(&q->limit);
+        while (q && counter_get(&q->current) < counter_get(&q->limit))
+                q = q->parent;
+        return q;
 }
 
-static inline void quota_take(Quota *q)
+/* Gives back what was taken, here and above, up to but not `end`. */
+static inline void quota_give_up_to(Quota *q, const Quota *end)
 {
-        counter_add(&q->current, 1);
-        if (counter_get(&q->current) > counter_get(&q->peak))
-                counter_set(&q->peak, counter_get(&q->current));
+        for (; q != end; q = q->parent)
+                (void)counter_share(&q->current, (uint64_t)-1);
 }
 
 static inline void quota_give(Quota *q)
 {
-        counter_set(&q->current, counter_get(&q->current) - 1);
+        quota_give_up_to(q, NULL);
+}
+
+/* Takes one, here and above. NULL; or the quota that had nothing left, and nothing was taken. */
+static inline const Quota *quota_take(Quota *q)
+{
+        for (Quota *level = q; level; level = level->parent) {
+                uint64_t taken = counter_share(&level->current, 1) + 1;
+
+                if (taken > counter_get(&level->limit)) {
+                        quota_give_up_to(q, level->parent);
+                        return level;
+                }
+                counter_raise(&level->peak, taken);
+        }
+        return NULL;
+}
+
+/* A number that nothing else under the topmost quota has, from 1 on. */
+static inline uint64_t quota_number(Quota *q)
+{
+        while (q->parent)
+                q = q->parent;
+        return counter_share(&q->numbered, 1) + 1;
 }

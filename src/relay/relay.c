@@ -24,6 +24,7 @@ int relay_new(Relay **ret, uint64_t max_sessions, const RelayObserver *observer)
         if (observer)
                 relay->observer = *observer;
         counter_set(&relay->quota.limit, max_sessions);
+        relay->quota.when_full = VERDICT_TABLE_FULL;
         r = table_init(&relay->table, max_sessions);
         if (r < 0)
                 return r;
@@ -89,6 +90,7 @@ int relay_add_policy(Relay *relay, const UpstreamKind *kind, const PolicySetting
         if (!policy)
                 return -ENOMEM;
         policy->upstream.kind = kind;
+        policy->quota.when_full = VERDICT_TABLE_FULL;
         policy_set(policy, settings);
         relay->policies[relay->n_policies++] = policy;
         *ret = policy;

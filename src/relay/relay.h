@@ -34,7 +34,6 @@ struct Relay {
         Listener *listeners[RELAY_LISTENERS_MAX];
         uint16_t n_listeners;
         List dead;
-        uint64_t last_session_id;
         RelayObserver observer;
 };
 

@@ -50,15 +50,29 @@ static void session_leave_age(Session *session)
         counter_set(n, counter_get(n) - 1);
 }
 
+/* Takes a session from both quotas; or says which one has nothing left. */
+static const Quota *session_count(Relay *relay, Policy *policy)
+{
+        const Quota *full = quota_take(&policy->quota);
+
+        if (full)
+                return full;
+        full = quota_take(&relay->quota);
+        if (full)
+                quota_give(&policy->quota);
+        return full;
+}
+
 Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t now, Session **ret)
 {
         Policy *policy = listener->policy;
         _cleanup_free_ Session *session = NULL;
+        const Quota *full;
         Verdict verdict;
         int r;
 
-        if (quota_full(&relay->quota) || quota_full(&policy->quota))
-                return VERDICT_TABLE_FULL;
+        if ((full = quota_full(&policy->quota)) || (full = quota_full(&relay->quota)))
+                return full->when_full;
         session = calloc(1, sizeof(Session));
         if (!session)
                 return VERDICT_NO_MEMORY;
@@ -70,15 +84,14 @@ Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t 
         if (verdict != VERDICT_FORWARDED)
                 return verdict;
         r = watch_set_add(&relay->watches, &session->leg.watch, session->leg.fd, relay->leg_ready);
-        if (r < 0) {
+        if (r < 0 || (full = session_count(relay, policy))) { /* a sibling was quicker */
+                watch_set_remove(&relay->watches, &session->leg.watch);
                 policy->upstream.kind->close(&policy->upstream, &session->leg);
-                return verdict_of_error(-r);
+                return r < 0 ? verdict_of_error(-r) : full->when_full;
         }
-        session->id = ++relay->last_session_id;
+        session->id = quota_number(&relay->quota);
         session_enter_age(session, SESSION_UNREPLIED);
         table_insert(&relay->table, session);
-        quota_take(&relay->quota);
-        quota_take(&policy->quota);
         counter_add(&listener->stats.sessions_created, 1);
         if (relay->observer.session_opened)
                 relay->observer.session_opened(relay->observer.userdata, session, now);

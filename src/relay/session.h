@@ -32,7 +32,7 @@ struct Session {
         Listener *listener;
         Leg leg;
         Trains reply_trains; /* what the path to the client takes */
-        uint64_t id;         /* counts from 1 */
+        uint64_t id;         /* counts from 1; no other session of the process has it */
         usec_t opened;
         usec_t heard; /* when the upstream last answered, or the leg was last doubted */
         SessionTraffic traffic[N_DIRECTIONS];

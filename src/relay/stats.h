@@ -23,6 +23,23 @@ typedef struct Stats {
         Counter sessions_expired; /* closed because idle */
 } Stats;
 
+/* Adds one listener's to a sum. */
+static inline void stats_add(Stats *sum, const Stats *stats)
+{
+        for (Direction d = 0; d < N_DIRECTIONS; d++) {
+                const DirectionStats *from = &stats->directions[d];
+                DirectionStats *to = &sum->directions[d];
+
+                counter_add(&to->received, counter_get(&from->received));
+                counter_add(&to->bytes, counter_get(&from->bytes));
+                for (Verdict v = 0; v < N_VERDICTS; v++)
+                        counter_add(&to->verdicts[v], counter_get(&from->verdicts[v]));
+        }
+        counter_add(&sum->icmp_errors, counter_get(&stats->icmp_errors));
+        counter_add(&sum->sessions_created, counter_get(&stats->sessions_created));
+        counter_add(&sum->sessions_expired, counter_get(&stats->sessions_expired));
+}
+
 static inline bool stats_conserved(const Stats *stats)
 {
         for (Direction d = 0; d < N_DIRECTIONS; d++) {

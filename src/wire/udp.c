@@ -26,7 +26,7 @@ static struct sockaddr_in6 to_sockaddr_in6(const Address *a)
                                      .sin6_scope_id = a->scope};
 }
 
-static int local_address(int fd, Address *ret)
+int udp_local(int fd, Address *ret)
 {
         union {
                 struct sockaddr any;
@@ -64,7 +64,7 @@ int udp_adopt_listener(int fd, Address *ret_bound)
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
                 return -errno;
         r = ask_for_local_address(fd);
-        return r < 0 ? r : local_address(fd, ret_bound);
+        return r < 0 ? r : udp_local(fd, ret_bound);
 }
 
 int udp_listen(const Address *address)
@@ -84,7 +84,7 @@ static int connect_to(int fd, const Address *peer, Address *ret_local)
 
         if (connect(fd, (struct sockaddr *)&name, sizeof(name)) < 0)
                 return -errno;
-        return local_address(fd, ret_local);
+        return udp_local(fd, ret_local);
 }
 
 int udp_connect(const Address *peer, Address *ret_local)
@@ -139,7 +139,7 @@ int udp_reconnect(int fd, const Address *peer, Address *ret_local)
         struct sockaddr_in6 name;
         int r;
 
-        r = local_address(fd, &own);
+        r = udp_local(fd, &own);
         if (r < 0)
                 return r;
         name = to_sockaddr_in6(&(Address){.port = own.port});

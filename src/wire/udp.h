@@ -30,7 +30,8 @@ int udp_reconnect(int fd, const Address *peer, Address *ret_local);
 /* Lets the kernel hand over trains (UDP_GRO, Linux 5.0). 0 or negative errno. */
 int udp_set_trains(int fd);
 
-/* Whom it is connected to. 0 or negative errno. */
+/* Where it is bound; whom it is connected to. 0 or negative errno. */
+int udp_local(int fd, Address *ret);
 int udp_peer(int fd, Address *ret);
 
 /*

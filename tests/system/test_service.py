@@ -457,6 +457,27 @@ class Sockets(Installed):
         self.assertEqual(upstreams, {"0.0.0.0:51820": f"[{Lab.HOME}]:51820",
                                      "0.0.0.0:51999": f"[{Lab.HOME_TOO}]:51821"})
 
+    def test_two_workers(self):
+        """As the manual's drop-in says"""
+        self.configure_upstream(more="MaxSessions=25\n")
+        listen = "ListenDatagram=0.0.0.0:51820\n"
+        self.drop_in("udp46.socket", f"[Socket]\nListenDatagram=\n{listen}{listen}ReusePort=yes\n")
+        self.enable()
+        self.upstream()
+        clients = [self.client() for _ in range(25)]
+        for _ in range(2):
+            for client in clients:
+                self.assert_relayed(client)
+        main = self.machine.show("udp46.service", "MainPID")
+        threads = self.machine.run("ps", "-L", "-o", "comm=", "-p", main).stdout.split()
+        self.assertEqual(threads.count("udp46-worker"), 2)
+        self.assertEqual(self.until_said("listener started")[0]["UDP46_WORKERS"], "2")
+        self.assertIsNone(self.ask(self.client()))              # the limit is that of both together
+        until(lambda: re.match(r"25 sessions \(peak 25, limit 25\), forward 50 ", self.status_text()), "both add up", 15)
+        self.machine.systemctl("restart", "udp46.service")
+        for client in clients:
+            self.assert_relayed(client)
+
     def test_second_listener_from_the_template(self):
         """As udp46@.socket says it is done"""
         client = self.relay("[Relay office]\n" f"Upstream=[{Lab.HOME_TOO}]:51821\n")

@@ -4,12 +4,14 @@
 
 #include "daemon/drops.h"
 #include "daemon/sentences.h"
+#include "relay/relay.h"
 #include "unit.h"
 #include "wire/udp.h"
 
 #define START (1000 * USEC_PER_SEC)
 
 static Relay *relay;
+static Place places[10];
 static Drops *drops;
 static Log *log_;
 static usec_t now;
@@ -23,11 +25,15 @@ static void begin(unsigned n_listeners)
 
         ck_assert_int_eq(relay_new(&relay, 10, NULL), 0);
         ck_assert_int_eq(relay_add_policy(relay, &upstream_direct, &settings, &policy), 0);
-        for (unsigned i = 0; i < n_listeners; i++)
-                ck_assert_int_eq(relay_add_listener(relay, &listener_udp, udp_listen(&any), policy, NULL), 0);
+        for (unsigned i = 0; i < n_listeners; i++) {
+                const Listener *l;
+
+                ck_assert_int_eq(relay_add_listener(relay, &listener_udp, udp_listen(&any), policy, &l), 0);
+                places[i] = (Place){.bound = l->bound, .n_listeners = 1, .listeners = {l}};
+        }
         unit_stderr_begin();
         ck_assert_int_eq(log_new(&log_, LOG_TARGET_STDERR, LOG_INFO, 1, &sentences[SENTENCE_RECORDS_LOST]), 0);
-        ck_assert_int_eq(drops_new(&drops, relay, log_writer(log_, 0)), 0);
+        ck_assert_int_eq(drops_new(&drops, places, n_listeners, log_writer(log_, 0)), 0);
         now = START;
 }
 

@@ -260,6 +260,17 @@ class TestCase(unittest.TestCase):
         self.addCleanup(sock.close)
         return sock
 
+    def shared(self, n):
+        """n sockets that are bound to one port, as a socket unit with ReusePort=yes has them."""
+        socks = []
+        for _ in range(n):
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.addCleanup(sock.close)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind(('127.0.0.1', socks[0].getsockname()[1] if socks else 0))
+            socks.append(sock)
+        return socks
+
     def start(self, *arguments, config=None, **kwargs):
         """Starts the daemon; it is gone when the test is over. config: the text of its file."""
         if config is not None:
@@ -506,6 +517,11 @@ class Activation(TestCase):
         self.stop(daemon)
         self.assertEqual(len(daemon.find('<6>listener stopped ')), 2)
 
+    def test_two_names_at_one_address(self):
+        socks = self.shared(2)
+        daemon = self.start(config=UPSTREAM + '[Relay office]\n', fds=socks, names='relay:office')
+        self.check_refused(daemon, 'fd 4, named office: ', '127.0.0.1:%d' % socks[0].getsockname()[1], 'relay', lines=1)
+
     @unittest.skipUnless(shutil.which('systemd-socket-activate'), 'systemd-socket-activate is not installed')
     def test_systemd_socket_activate(self):
         upstream, port = self.upstream(), next_port()
@@ -586,6 +602,86 @@ class Starts(TestCase):
             self.ask(client, b'x' * size)
         self.stop(daemon)
         self.assertEqual(fields(daemon.wait_line('session closed'))['forward_bytes'], str(1 + 1500 + 65507))
+
+
+class Workers(TestCase):
+    """An address that is listed several times: a worker for each socket, and one relay for everybody else."""
+
+    def begin(self, n, *arguments, upstream=None, **kwargs):
+        socks = self.shared(n)
+        upstream = upstream or self.upstream()
+        daemon = self.start(*arguments, config=f'[Relay]\nUpstream={upstream.name}\n', fds=socks,
+                            names=':'.join(['relay'] * n), **kwargs)
+        daemon.wait_line('<6>listener started')
+        port = socks[0].getsockname()[1]
+        for sock in socks:
+            sock.close()
+        return daemon, port
+
+    @staticmethod
+    def n_workers(daemon):
+        tasks = f'/proc/{daemon.process.pid}/task'
+        names = []
+        for task in os.listdir(tasks):
+            with open(f'{tasks}/{task}/comm') as file:
+                names.append(file.read().strip())
+        return names.count('udp46-worker')
+
+    def test_each_client_stays_with_its_worker(self):
+        upstream = self.upstream()
+        daemon, port = self.begin(2, upstream=upstream)
+        self.assertEqual(self.n_workers(daemon), 2)
+        self.assertEqual(fields(daemon.wait_line('listener started'))['workers'], '2')
+        clients = [self.client(port) for _ in range(40)]
+        for _ in range(3):
+            for i, client in enumerate(clients):
+                self.ask(client, b'%d' % i)
+        self.assertEqual(len(set(upstream.received)), len(clients))  # one leg each
+        self.stop(daemon)
+        self.assertEqual(len(daemon.find('listener started')), 1)
+        self.assertEqual(len(daemon.find('listener stopped')), 1)
+        ids = {fields(line)['session'] for line in daemon.find('session created')}
+        self.assertEqual(ids, {f'{i:016x}' for i in range(1, len(clients) + 1)})
+        self.assertEqual(len(daemon.find('session closed')), len(clients))
+
+    def test_a_limit_holds_for_all_together(self):
+        daemon, port = self.begin(3, '--max-sessions=7')
+        clients = [self.client(port) for _ in range(40)]
+        self.assertEqual(sum(self.answered(client, timeout=0.05) for client in clients), 7)
+        self.assertEqual(len(daemon.find('session created')), 7)
+        self.stop(daemon)
+
+    def test_what_they_count_adds_up(self):
+        notify = self.notify()
+        daemon, port = self.begin(2, env={'NOTIFY_SOCKET': notify.path})
+        for client in [self.client(port) for _ in range(30)]:
+            self.ask(client)
+        notify.wait_for(r'STATUS=30 sessions \(peak 30, limit \d+\), forward 30 \(.*reply 30 \(.*', 8)
+        self.stop(daemon)
+
+    def test_a_reload_reaches_all(self):
+        upstream, other = self.upstream(), self.upstream(answer=lambda data: b'other')
+        daemon, port = self.begin(2, upstream=upstream)
+        clients = [self.client(port) for _ in range(20)]
+        for client in clients:
+            self.ask(client)
+        self.write_config(f'[Relay]\nUpstream={other.name}\n')
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_line('configuration reloaded')
+        for client in clients:
+            client.send(b'who')
+            self.assertEqual(client.recv(100), b'other')
+        self.stop(daemon)
+
+    def test_drops_are_told_once(self):
+        """One sentence for the address, not one for each of its sockets."""
+        daemon, port = self.begin(2, '--read-buffer-size=10')
+        for client in [self.client(port) for _ in range(30)]:
+            client.send(b'x' * 11)
+        line = daemon.wait_line('datagrams are dropped', 8)
+        self.assertEqual(fields(line)['count'], '30')
+        self.assertEqual(len(daemon.find('datagrams are dropped')), 1)
+        self.stop(daemon)
 
 
 class Descriptors(TestCase):

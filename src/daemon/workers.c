@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Believes: a relay must not learn that it has siblings; so what they share is above them (quotas) or beside them (this
+ * file). Refuses: to call the workers alive as long as one of them does not answer.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/workers.h"
+#include "wire/udp.h"
+
+/* One worker, as the control loop sees it. */
+typedef struct Slot {
+        Workers *workers;
+        Worker *worker;
+        Relay *relay; /* the worker's, until it starts */
+        uint64_t pong;
+} Slot;
+
+typedef struct Name {
+        char text[LISTENER_NAME_MAX + 1];
+        Quota quota;
+} Name;
+
+struct Workers {
+        Quota whole;
+        unsigned n_names;
+        Name names[RELAY_POLICIES_MAX];
+        size_t n_places;
+        Place *places;
+        uint64_t ping;
+        unsigned n_stopped;
+        WorkersStopped stopped;
+        void *userdata;
+        unsigned n;
+        Slot slots[];
+};
+
+unsigned workers_needed(const ListenerSockets *sockets)
+{
+        unsigned n = 1;
+
+        for (size_t i = 0; i < sockets->n; i++)
+                if (sockets->items[i].nth + 1U > n)
+                        n = sockets->items[i].nth + 1U;
+        return n;
+}
+
+/* --- building --- */
+
+/* The index of a name, which is given one when it is met first. Negative errno if there are too many. */
+static int name_index(Workers *workers, const char *text)
+{
+        Name *name;
+        unsigned i = 0;
+
+        while (i < workers->n_names && strcmp(workers->names[i].text, text) != 0)
+                i++;
+        if (i < workers->n_names)
+                return (int)i;
+        if (i == RELAY_POLICIES_MAX)
+                return -ENOSPC;
+        name = &workers->names[workers->n_names++];
+        (void)strcpy(name->text, text);
+        name->quota.when_full = VERDICT_TABLE_FULL; /* the whole is counted by the relays */
+        return (int)i;
+}
+
+/* Every relay has every name's policy, in the same order, whether it has such a listener or not. */
+static int build_policies(Workers *workers, Relay *relay)
+{
+        const PolicySettings later = {0};
+
+        relay->quota.parent = &workers->whole;
+        for (unsigned i = 0; i < workers->n_names; i++) {
+                Policy *policy;
+                int r = relay_add_policy(relay, &upstream_direct, &later, &policy);
+
+                if (r < 0)
+                        return r;
+                policy->quota.parent = &workers->names[i].quota;
+        }
+        return 0;
+}
+
+static int build_worker(Workers *workers, LogWriter *log)
+{
+        Slot *slot = &workers->slots[workers->n];
+        RelayObserver observer;
+        int r;
+
+        r = worker_new(&slot->worker, log);
+        if (r < 0)
+                return r;
+        slot->workers = workers;
+        workers->n++;
+        observer = worker_observer(slot->worker);
+        r = relay_new(&slot->relay, 1, &observer);
+        if (r < 0)
+                return r;
+        worker_host(slot->worker, slot->relay);
+        return build_policies(workers, slot->relay);
+}
+
+static Place *place_find(Workers *workers, const Address *bound)
+{
+        for (size_t i = 0; i < workers->n_places; i++)
+                if (address_equal(&workers->places[i].bound, bound))
+                        return &workers->places[i];
+        return NULL;
+}
+
+static int build_listener(Workers *workers, ListenerSocket *socket)
+{
+        Relay *relay = workers->slots[socket->nth].relay;
+        unsigned name = (unsigned)name_index(workers, socket->name);
+        const Listener *listener;
+        Place *place;
+        int r;
+
+        r = relay_add_listener(relay, &listener_udp, socket->fd, relay->policies[name], &listener);
+        if (r < 0)
+                return r;
+        socket->fd = -EBADF;
+        place = place_find(workers, &listener->bound);
+        if (!place) {
+                place = &workers->places[workers->n_places++];
+                *place = (Place){.name = name, .bound = listener->bound};
+        }
+        place->listeners[place->n_listeners++] = listener;
+        return 0;
+}
+
+int workers_new(Workers **ret, Log *log, size_t first_writer, ListenerSockets *sockets)
+{
+        _cleanup_(cleanup_workers_free) Workers *workers = NULL;
+        unsigned n = workers_needed(sockets);
+        int r;
+
+        workers = calloc(1, sizeof(Workers) + n * sizeof(Slot));
+        if (!workers)
+                return -ENOMEM;
+        workers->whole.when_full = VERDICT_TABLE_FULL;
+        workers->places = calloc(sockets->n, sizeof(Place));
+        if (!workers->places)
+                return -ENOMEM;
+        for (size_t i = 0; i < sockets->n; i++)
+                if ((r = name_index(workers, sockets->items[i].name)) < 0)
+                        return r;
+        for (unsigned i = 0; i < n; i++)
+                if ((r = build_worker(workers, log_writer(log, first_writer + i))) < 0)
+                        return r;
+        for (size_t i = 0; i < sockets->n; i++)
+                if ((r = build_listener(workers, &sockets->items[i])) < 0)
+                        return r;
+        *ret = TAKE_PTR(workers);
+        return 0;
+}
+
+Workers *workers_free(Workers *workers)
+{
+        if (!workers)
+                return NULL;
+        for (unsigned i = 0; i < workers->n; i++)
+                (void)worker_free(workers->slots[i].worker);
+        free(workers->places);
+        free(workers);
+        return NULL;
+}
+
+/* --- looking --- */
+
+unsigned workers_n_names(const Workers *workers)
+{
+        return workers->n_names;
+}
+
+const char *workers_name(const Workers *workers, unsigned i)
+{
+        return workers->names[i].text;
+}
+
+size_t workers_n_places(const Workers *workers)
+{
+        return workers->n_places;
+}
+
+const Place *workers_places(const Workers *workers)
+{
+        return workers->places;
+}
+
+WorkersTotals workers_totals(const Workers *workers)
+{
+        WorkersTotals totals = {.sessions = counter_get(&workers->whole.current),
+                                .peak = counter_get(&workers->whole.peak),
+                                .limit = counter_get(&workers->whole.limit)};
+
+        for (size_t i = 0; i < workers->n_places; i++) {
+                const Stats stats = place_stats(&workers->places[i]);
+
+                stats_add(&totals.stats, &stats);
+        }
+        for (unsigned i = 0; i < workers->n; i++)
+                for (unsigned k = 0; k < workers->n_names; k++)
+                        totals.unreplied += counter_get(&worker_relay(workers->slots[i].worker)
+                                                                         ->policies[k]
+                                                                         ->n_sessions[SESSION_UNREPLIED]);
+        return totals;
+}
+
+/* --- orders and answers --- */
+
+static int on_answers(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        Slot *slot = userdata;
+        Workers *workers = slot->workers;
+        WorkerAnswer answer;
+
+        (void)source, (void)fd, (void)events;
+        worker_quiet(slot->worker);
+        while (worker_take(slot->worker, &answer)) {
+                if (!answer.stopped)
+                        slot->pong = answer.ping;
+                else if (answer.error < 0 || ++workers->n_stopped == workers->n)
+                        workers->stopped(workers->userdata, answer.error);
+        }
+        return 0;
+}
+
+int workers_attach(Workers *workers, sd_event *event, WorkersStopped stopped, void *userdata)
+{
+        workers->stopped = stopped;
+        workers->userdata = userdata;
+        for (unsigned i = 0; i < workers->n; i++) {
+                Slot *slot = &workers->slots[i];
+                int r = sd_event_add_io(event, NULL, worker_get_fd(slot->worker), EPOLLIN, on_answers, slot);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int workers_start(Workers *workers)
+{
+        for (unsigned i = 0; i < workers->n; i++) {
+                int r = worker_start(workers->slots[i].worker);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+bool workers_order(Workers *workers, const WorkerOrder *order)
+{
+        bool taken = true;
+
+        if (order->kind == WORKER_SET_LIMIT)
+                counter_set(&workers->whole.limit, order->limit);
+        else if (order->kind == WORKER_SET_POLICY)
+                counter_set(&workers->names[order->policy].quota.limit, order->settings.max_sessions);
+        for (unsigned i = 0; i < workers->n; i++)
+                taken = worker_order(workers->slots[i].worker, order) && taken;
+        return taken;
+}
+
+bool workers_ping(Workers *workers)
+{
+        WorkerOrder order = {.kind = WORKER_PING};
+
+        for (unsigned i = 0; i < workers->n; i++)
+                if (workers->slots[i].pong != workers->ping)
+                        return false;
+        order.ping = ++workers->ping;
+        return workers_order(workers, &order);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * All workers as one. A socket unit that lists an address N times with ReusePort=yes asks for N of them: the kernel
+ * spreads the clients over the sockets by a hash of their addresses, so that a client stays with its worker. Limits
+ * hold for all of them together, exactly; what they count adds up. Lives in the control loop.
+ */
+#include <systemd/sd-event.h>
+
+#include "daemon/activation.h"
+#include "daemon/place.h"
+#include "daemon/worker.h"
+
+typedef struct Workers Workers;
+
+typedef struct WorkersTotals {
+        uint64_t sessions, peak, limit, unreplied;
+        Stats stats;
+} WorkersTotals;
+
+/* Told when all have stopped; or at once when one has stopped by itself: then error is why. */
+typedef void (*WorkersStopped)(void *userdata, int error);
+
+/* As many workers as the most frequent address has sockets. At least 1. */
+unsigned workers_needed(const ListenerSockets *sockets);
+
+/*
+ * Builds the workers and their relays, and takes the sockets. The i-th worker speaks through the log's writer
+ * first_writer + i. Their policies are empty until they are ordered. 0 or negative errno.
+ */
+int workers_new(Workers **ret, Log *log, size_t first_writer, ListenerSockets *sockets);
+
+/* Stops what still runs. Takes NULL. */
+Workers *workers_free(Workers *workers);
+DEFINE_CLEANUP(Workers, workers_free)
+
+/* The names that listeners have; the i-th name is the i-th policy of every relay. */
+unsigned workers_n_names(const Workers *workers);
+const char *workers_name(const Workers *workers, unsigned i);
+
+size_t workers_n_places(const Workers *workers);
+const Place *workers_places(const Workers *workers);
+WorkersTotals workers_totals(const Workers *workers);
+
+/* Has the loop hear of their answers. 0 or negative errno. */
+int workers_attach(Workers *workers, sd_event *event, WorkersStopped stopped, void *userdata);
+
+/* 0 or negative errno. */
+int workers_start(Workers *workers);
+
+/* Gives the order to all. false: one of them takes none, it has stopped working. */
+bool workers_order(Workers *workers, const WorkerOrder *order);
+
+/* Have all answered the last ping? Then the next one goes out. */
+bool workers_ping(Workers *workers);
