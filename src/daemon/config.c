@@ -253,23 +253,42 @@ int config_for(const Config *config, const char *listener_name, Settings *ret)
         return ret->upstream.port == 0 ? -EDESTADDRREQ : 0;
 }
 
-unsigned config_check_upstreams(const Config *config, FILE *problems)
+/* What is wrong with the whole of what holds for a section, or NULL. */
+static const char *section_mistake(const Settings *s)
+{
+        if (s->upstream.port == 0)
+                return "no upstream: write Upstream= there or under [Relay]";
+        if (s->source_addresses.n > 0 && s->source_prefix.n > 0)
+                return "SourceAddress= and SourcePrefix= exclude each other; an empty SourceAddress= takes back the "
+                       "one of "
+                       "[Relay]";
+        return NULL;
+}
+
+unsigned config_check(const Config *config, FILE *problems)
 {
         unsigned n_problems = 0;
+        const char *mistake;
         Settings settings;
 
-        if (config->n_sections == 1 && config_for(config, LISTENER_DEFAULT_NAME, &settings) < 0) {
+        if (config_for(config, LISTENER_DEFAULT_NAME, &settings) < 0 && config->n_sections == 1) {
                 problem_tell(problems,
                              "no upstream: write Upstream=[address]:port under [Relay] in %s, or give --upstream",
                              config->path);
                 n_problems++;
+        } else if (settings.upstream.port != 0 && (mistake = section_mistake(&settings))) {
+                problem_tell(problems, "%s: [Relay]: %s", config->path, mistake);
+                n_problems++;
         }
-        for (size_t i = 1; i < config->n_sections; i++)
-                if (config_for(config, config->sections[i].name, &settings) < 0) {
-                        problem_tell(problems, "%s:%u: [Relay %s]: no upstream: write Upstream= there or under [Relay]",
-                                     config->path, config->sections[i].line, config->sections[i].name);
-                        n_problems++;
-                }
+        for (size_t i = 1; i < config->n_sections; i++) {
+                (void)config_for(config, config->sections[i].name, &settings);
+                mistake = section_mistake(&settings);
+                if (!mistake)
+                        continue;
+                problem_tell(problems, "%s:%u: [Relay %s]: %s", config->path, config->sections[i].line,
+                             config->sections[i].name, mistake);
+                n_problems++;
+        }
         return n_problems;
 }
 

@@ -39,8 +39,11 @@ void config_whole(const Config *config, Settings *ret);
 /* What holds for the listeners of a name. -ENOENT: no section for it; -EDESTADDRREQ: it has no upstream. */
 int config_for(const Config *config, const char *listener_name, Settings *ret);
 
-/* Is there anything to relay to? Every section must end up with an upstream; says what to write where. */
-unsigned config_check_upstreams(const Config *config, FILE *problems);
+/*
+ * What no single line shows: every section must end up with an upstream, and with no two settings that exclude each
+ * other. Says what to write where, and returns how many problems there are.
+ */
+unsigned config_check(const Config *config, FILE *problems);
 
 /* The whole configuration as understood, as a file that means the same. */
 void config_print(const Config *config, FILE *to);

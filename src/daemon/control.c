@@ -8,18 +8,18 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
 #include "daemon/control.h"
 #include "daemon/drops.h"
-#include "daemon/limits.h"
+#include "daemon/plan.h"
 #include "daemon/problems.h"
 #include "daemon/sentences.h"
 #include "daemon/status.h"
 #include "daemon/upstreams.h"
 #include "daemon/workers.h"
+#include "wire/udp.h"
 
 #define TICK_EVERY (3 * USEC_PER_SEC)
 #define SETTLE_MAX (2 * USEC_PER_SEC) /* how long the first answers of the resolver are awaited before serving */
@@ -47,60 +47,6 @@ static unsigned n_names(const Control *control)
         return workers_n_names(control->workers);
 }
 
-/* What holds for the listeners of the i-th name. */
-static Settings settings_of_name(const Control *control, const Config *config, unsigned i)
-{
-        Settings settings;
-
-        (void)config_for(config, workers_name(control->workers, i), &settings);
-        return settings;
-}
-
-/* --- what the configuration means for the relay --- */
-
-/* The limit of all sessions together, as configured and as the host allows. */
-static uint64_t session_limit(Control *control)
-{
-        uint64_t by_files = limits_sessions_by_files(), n_places = workers_n_places(control->workers), wanted;
-        LogRecord record;
-        Settings whole;
-
-        by_files -= n_places < by_files / 2 ? n_places : by_files / 2;
-        config_whole(control->config, &whole);
-        wanted = whole.max_sessions > 0 ? whole.max_sessions : limits_default_sessions();
-        if (wanted <= by_files)
-                return wanted;
-        log_record_begin(&record, &sentences[SENTENCE_LIMIT_LOWERED]);
-        log_record_add(&record, "UDP46_REASON", "%s", "each session takes a file descriptor, see LimitNOFILE=");
-        log_record_add(&record, "UDP46_WANTED", "%" PRIu64, wanted);
-        log_record_add(&record, "UDP46_LIMIT", "%" PRIu64, by_files);
-        (void)log_writer_send(control->writer, &record);
-        return by_files;
-}
-
-static bool trains_wanted(const Settings *s)
-{
-        struct utsname host;
-
-        if (s->segmentation_offload != OFFLOAD_AUTO)
-                return s->segmentation_offload == OFFLOAD_YES;
-        return uname(&host) < 0 || limits_trains_are_safe(host.release);
-}
-
-static PolicySettings policy_settings(const Settings *s, uint64_t limit)
-{
-        return (PolicySettings){
-                        .timeouts = {[SESSION_UNREPLIED] = s->unreplied_timeout,
-                                     [SESSION_ASSURED] = s->session_timeout},
-                        .reply_refresh = s->reply_refresh,
-                        .write_timeout = s->write_timeout,
-                        .max_sessions = s->max_sessions > 0 && s->max_sessions < limit ? s->max_sessions : limit,
-                        .trains = trains_wanted(s),
-                        .max_datagram = s->max_datagram_size < DATAGRAM_ROOM ? (uint32_t)s->max_datagram_size
-                                                                             : DATAGRAM_ROOM,
-        };
-}
-
 /* --- orders to the workers --- */
 
 /* A worker that takes no orders has stopped working: the process ends, and the service manager starts a new one. */
@@ -118,19 +64,64 @@ static void order_upstream(Control *control, unsigned i, const Address *address)
                 control_order(control, &order);
 }
 
+static void say_lowered(Control *control, const PlanWhole *whole)
+{
+        LogRecord record;
+
+        log_record_begin(&record, &sentences[SENTENCE_LIMIT_LOWERED]);
+        log_record_add(&record, "UDP46_REASON", "%s", whole->lowered);
+        log_record_add(&record, "UDP46_WANTED", "%" PRIu64, whole->wanted);
+        log_record_add(&record, "UDP46_LIMIT", "%" PRIu64, whole->sessions);
+        (void)log_writer_send(control->writer, &record);
+}
+
+/* An address that is not the host's, now at least: its legs can send, and will hear nothing. */
+static void warn_of_foreign_source(Control *control, const Prefix *prefix)
+{
+        const PrefixList list = {.n = 1, .items = {*prefix}};
+        const Address first = {.family = AF_INET6, .v6 = prefix_address(prefix, prefix->length < 128)};
+        char text[PREFIX_LIST_TEXT_MAX];
+        LogRecord record;
+
+        if (udp_is_local(&first))
+                return;
+        log_record_begin(&record, &sentences[SENTENCE_SOURCE_FOREIGN]);
+        log_record_add(&record, "UDP46_SOURCE", "%s", prefix_list_format(text, &list));
+        (void)log_writer_send(control->writer, &record);
+}
+
+static void order_sources(Control *control, unsigned i)
+{
+        const SourcesSettings sources = plan_sources(control->config, workers_name(control->workers, i));
+
+        for (unsigned k = 0; k < sources.listed.n; k++)
+                warn_of_foreign_source(control, &sources.listed.items[k]);
+        if (sources.clients.length > 0)
+                warn_of_foreign_source(control, &sources.clients);
+        if (!workers_set_sources(control->workers, i, &sources))
+                (void)sd_event_exit(control->event, -EBUSY);
+}
+
 /* All that the workers have to know. Before they serve nothing is ordered, so that this finds their mailboxes empty. */
 static void control_instruct(Control *control)
 {
+        const char *names[RELAY_POLICIES_MAX];
         WorkerOrder order = {.kind = WORKER_SET_LIMIT};
+        PlanWhole whole;
 
-        order.limit = control->limit = session_limit(control);
+        for (unsigned i = 0; i < n_names(control); i++)
+                names[i] = workers_name(control->workers, i);
+        whole = plan_whole(control->config, names, n_names(control), workers_n_descriptors(control->workers));
+        if (whole.lowered)
+                say_lowered(control, &whole);
+        order.limit = control->limit = whole.sessions;
         control_order(control, &order);
+        workers_set_host_ports(control->workers, whole.host_ports);
         for (unsigned i = 0; i < n_names(control); i++) {
-                const Settings settings = settings_of_name(control, control->config, i);
-
                 order = (WorkerOrder){.kind = WORKER_SET_POLICY, .policy = (uint16_t)i};
-                order.settings = policy_settings(&settings, control->limit);
+                order.settings = plan_policy(control->config, names[i], &whole);
                 control_order(control, &order);
+                order_sources(control, i);
                 order_upstream(control, i, &upstreams_get(control->upstreams, i)->address);
         }
 }
@@ -310,7 +301,7 @@ static Config *reload_config(Control *control, FILE *problems)
                 return NULL;
         }
         if (n_problems == 0)
-                n_problems = config_check_upstreams(config, problems);
+                n_problems = config_check(config, problems);
         for (unsigned i = 0; i < n_names(control) && n_problems == 0; i++)
                 if ((r = config_for(config, workers_name(control->workers, i), &settings)) < 0) {
                         problem_tell(problems,
@@ -326,8 +317,9 @@ static Config *reload_config(Control *control, FILE *problems)
 static void direct_upstreams(Control *control)
 {
         for (unsigned i = 0; i < n_names(control); i++) {
-                const Settings settings = settings_of_name(control, control->config, i);
+                Settings settings;
 
+                (void)config_for(control->config, workers_name(control->workers, i), &settings);
                 upstreams_set(control->upstreams, i, &settings.upstream);
         }
 }

@@ -1,23 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 /* Believes: a relay that takes the last port or descriptor of its host has failed, however many sessions it carries. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
 #include "daemon/limits.h"
 
-enum { FALLBACK_SESSIONS = (60999 - 32768 + 1) / 2 };
+enum { FALLBACK_LOW = 32768, FALLBACK_HIGH = 60999, RESERVED_PART = 16 };
 
-uint64_t limits_default_sessions(void)
+PortRange limits_host_ports(void)
 {
         FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
-        unsigned low, high;
+        PortRange range;
         int n = 0;
 
         if (file) {
-                n = fscanf(file, "%u %u", &low, &high);
+                n = fscanf(file, "%" SCNu16 " %" SCNu16, &range.low, &range.high);
                 (void)fclose(file);
         }
-        return n == 2 && high > low ? (high - low + 1) / 2 : FALLBACK_SESSIONS;
+        return n == 2 && range.high > range.low ? range : (PortRange){FALLBACK_LOW, FALLBACK_HIGH};
+}
+
+PortRange limits_reserved_ports(PortRange host)
+{
+        unsigned n = port_range_size(&host) / RESERVED_PART;
+
+        return (PortRange){host.low, (uint16_t)(host.low + (n > 0 ? n - 1 : 0))};
+}
+
+PortRange limits_source_ports(PortRange host)
+{
+        return (PortRange){(uint16_t)(host.low + port_range_size(&host) / 2), host.high};
+}
+
+uint64_t limits_default_sessions(void)
+{
+        const PortRange host = limits_host_ports();
+
+        return port_range_size(&host) / 2;
 }
 
 bool limits_trains_are_safe(const char *release)
@@ -34,11 +54,11 @@ uint64_t limits_sessions_by_files(void)
         struct rlimit files;
 
         if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-                return FALLBACK_SESSIONS;
+                return limits_default_sessions();
         if (files.rlim_cur < files.rlim_max) {
                 files.rlim_cur = files.rlim_max;
                 if (setrlimit(RLIMIT_NOFILE, &files) < 0 && getrlimit(RLIMIT_NOFILE, &files) < 0)
-                        return FALLBACK_SESSIONS;
+                        return limits_default_sessions();
         }
         return files.rlim_cur > 2 * LIMITS_FILES_RESERVED ? files.rlim_cur - LIMITS_FILES_RESERVED : files.rlim_cur / 2;
 }

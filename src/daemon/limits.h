@@ -6,7 +6,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "wire/address.h"
+
 enum { LIMITS_FILES_RESERVED = 64 }; /* descriptors for everything that is no session */
+
+/* net.ipv4.ip_local_port_range: the ports that the kernel hands out to sockets which ask for none, IPv6 included. */
+PortRange limits_host_ports(void);
+
+/* The first sixteenth of them: never for sessions, or the host could not even ask its DNS server any more. */
+PortRange limits_reserved_ports(PortRange host);
+
+/* The upper half: for sessions with a source address of their own, unless configured otherwise. */
+PortRange limits_source_ports(PortRange host);
 
 /*
  * Half of net.ipv4.ip_local_port_range, which rules IPv6 too: the other half stays with the host, whose DNS queries

@@ -153,7 +153,7 @@ static int run(int argc, char **argv, FILE *problems, char **text)
         if (r < 0)
                 return fail(target, strerror(-r));
         if (n == 0)
-                n = config_check_upstreams(config, problems);
+                n = config_check(config, problems);
         if (n == 0 && options.check_config) {
                 config_print(config, stdout);
                 return printed(target);

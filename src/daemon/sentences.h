@@ -15,6 +15,7 @@
         X(LISTENER_STOPPED, LOG_INFO, "e921246f6edc4b9384c948fc0171c6ff", "listener stopped")                       \
         X(SECTION_UNUSED, LOG_WARNING, "5b7c1f0e9a3d4c6f8e2b41d07a95c3e8", "no listener has this name")             \
         X(LIMIT_LOWERED, LOG_WARNING, "382ad832543d4ebcbd0b4c4b2406ab6d", "session limit lowered")                  \
+        X(SOURCE_FOREIGN, LOG_WARNING, "6c0d3b8be6a94c2f9d1f5a70b3e8c417", "source address is not this host's")     \
         X(METRICS_MISSING, LOG_WARNING, "086c6509b5864afeafb38a70cf5158b8", "metrics are not served")               \
         X(UPSTREAM_RESOLVED, LOG_INFO, "2734a967013546548307c8b48f38e2c7", "upstream resolved")                     \
         X(UPSTREAM_UNRESOLVED, LOG_WARNING, "8b3bb014691b430f96ffc14955a4c9bc", "upstream not resolved")            \

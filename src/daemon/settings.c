@@ -109,6 +109,46 @@ static void format_offload(char buffer[static SETTING_TEXT_MAX], const void *val
         (void)strcpy(buffer, offload_names[*(const int *)value]);
 }
 
+static int parse_addresses(const char *text, void *ret, const char **ret_why)
+{
+        return prefix_list_parse(text, ret, ret_why);
+}
+
+static int parse_source_prefix(const char *text, void *ret, const char **ret_why)
+{
+        PrefixList list;
+
+        if (prefix_list_parse(text, &list, ret_why) < 0)
+                return -EINVAL;
+        *ret_why = "expected one prefix of 96 bits, like 2001:db8:64::/96: the client's address is the rest";
+        if (list.n > 1 || (list.n == 1 && list.items[0].length != 96))
+                return -EINVAL;
+        memcpy(ret, &list, sizeof(list));
+        return 0;
+}
+
+static void format_addresses(char buffer[static SETTING_TEXT_MAX], const void *value)
+{
+        (void)prefix_list_format(buffer, value);
+}
+
+static int parse_ports(const char *text, void *ret, const char **ret_why)
+{
+        if (*text)
+                return port_range_parse(text, ret, ret_why);
+        *(PortRange *)ret = (PortRange){0};
+        return 0;
+}
+
+static void format_ports(char buffer[static SETTING_TEXT_MAX], const void *value)
+{
+        const PortRange *range = value;
+
+        *buffer = '\0';
+        if (range->high > 0)
+                (void)snprintf(buffer, SETTING_TEXT_MAX, "%u-%u", range->low, range->high);
+}
+
 static const struct {
         const char *name;
         int level;
@@ -159,6 +199,16 @@ const SettingSpec setting_specs[N_SETTINGS] = {
                 [SETTING_SEGMENTATION_OFFLOAD] = {"SegmentationOffload", "segmentation-offload", "auto|yes|no", "auto",
                                                   "carry equal-sized datagrams in trains through the kernel",
                                                   parse_offload, format_offload, VALUE(segmentation_offload), 0},
+                [SETTING_SOURCE_ADDRESS] = {"SourceAddress", "source-address", "addresses", "the kernel chooses",
+                                            "IPv6 addresses or prefixes of this host that sessions come from",
+                                            parse_addresses, format_addresses, VALUE(source_addresses), 0},
+                [SETTING_SOURCE_PORTS] = {"SourcePorts", "source-ports", "low-high",
+                                          "the upper half of the host's local ports",
+                                          "the ports of those addresses that sessions may take", parse_ports,
+                                          format_ports, VALUE(source_ports), 0},
+                [SETTING_SOURCE_PREFIX] = {"SourcePrefix", "source-prefix", "prefix/96", "none",
+                                           "show the upstream each client's own address, embedded in this prefix",
+                                           parse_source_prefix, format_addresses, VALUE(source_prefix), 0},
                 [SETTING_LOG_LEVEL] = {"LogLevel", "log-level", "level", "info", "debug, info, warn or error",
                                        parse_level, format_level, VALUE(log_level), 1},
 };

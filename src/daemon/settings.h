@@ -21,6 +21,9 @@ typedef enum SettingKey {
         SETTING_MAX_DATAGRAM_SIZE,
         SETTING_WRITE_TIMEOUT,
         SETTING_SEGMENTATION_OFFLOAD,
+        SETTING_SOURCE_ADDRESS,
+        SETTING_SOURCE_PORTS,
+        SETTING_SOURCE_PREFIX,
         SETTING_LOG_LEVEL,
         N_SETTINGS
 } SettingKey;
@@ -35,10 +38,14 @@ typedef struct Settings {
         uint64_t max_sessions; /* 0: the host's default */
         uint64_t max_datagram_size;
         int segmentation_offload; /* OFFLOAD_… */
+        PrefixList source_addresses;
+        PortRange source_ports;   /* 0 to 0: the host's default */
+        PrefixList source_prefix; /* one of 96 bits, or none */
         int log_level;            /* LOG_DEBUG … LOG_ERR */
 } Settings;
 
-enum { SETTING_TEXT_MAX = ENDPOINT_TEXT_MAX };
+enum { SETTING_TEXT_MAX = PREFIX_LIST_TEXT_MAX };
+_Static_assert((int)PREFIX_LIST_TEXT_MAX >= (int)ENDPOINT_TEXT_MAX, "the longest value is a list");
 
 typedef struct SettingSpec {
         const char *key;      /* in the file */

@@ -112,6 +112,9 @@ static void worker_obey(Worker *worker, const WorkerOrder *order)
         case WORKER_SET_UPSTREAM:
                 upstream_set_address(&worker->relay->policies[order->policy]->upstream, &order->address);
                 break;
+        case WORKER_SET_SOURCES:
+                upstream_set_sources(&worker->relay->policies[order->policy]->upstream, order->sources);
+                break;
         case WORKER_STOP:
                 (void)sd_event_exit(worker->event, 0);
                 break;

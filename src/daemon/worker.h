@@ -15,6 +15,7 @@ typedef enum WorkerOrderKind {
         WORKER_SET_LIMIT,
         WORKER_SET_POLICY,
         WORKER_SET_UPSTREAM,
+        WORKER_SET_SOURCES,
         WORKER_STOP,
 } WorkerOrderKind;
 
@@ -26,6 +27,7 @@ typedef struct WorkerOrder {
                 uint64_t limit;
                 PolicySettings settings;
                 Address address;
+                Sources *sources; /* the worker's from then on */
         };
 } WorkerOrder;
 
@@ -34,6 +36,9 @@ typedef struct WorkerAnswer {
         int error;     /* if it stopped by itself: why, a negative errno */
         uint64_t ping; /* else: the ping that it answers */
 } WorkerAnswer;
+
+/* Two mailboxes, two loops, a timer, and one to spare. */
+enum { WORKER_DESCRIPTORS = 6 };
 
 /* The observer of the worker's relay; userdata is the worker. Make the worker first, then its relay with this. */
 int worker_new(Worker **ret, LogWriter *log);

@@ -19,11 +19,12 @@ typedef struct Slot {
 
 typedef struct Name {
         char text[LISTENER_NAME_MAX + 1];
-        Quota quota;
+        Quota quota; /* of its sessions; the whole is counted by the relays */
+        SourcesSettings sources;
 } Name;
 
 struct Workers {
-        Quota whole;
+        Quota whole, host_ports;
         unsigned n_names;
         Name names[RELAY_POLICIES_MAX];
         size_t n_places;
@@ -62,7 +63,6 @@ static int name_index(Workers *workers, const char *text)
                 return -ENOSPC;
         name = &workers->names[workers->n_names++];
         (void)strcpy(name->text, text);
-        name->quota.when_full = VERDICT_TABLE_FULL; /* the whole is counted by the relays */
         return (int)i;
 }
 
@@ -79,6 +79,7 @@ static int build_policies(Workers *workers, Relay *relay)
                 if (r < 0)
                         return r;
                 policy->quota.parent = &workers->names[i].quota;
+                policy->upstream.host_ports = &workers->host_ports;
         }
         return 0;
 }
@@ -140,7 +141,6 @@ int workers_new(Workers **ret, Log *log, size_t first_writer, ListenerSockets *s
         workers = calloc(1, sizeof(Workers) + n * sizeof(Slot));
         if (!workers)
                 return -ENOMEM;
-        workers->whole.when_full = VERDICT_TABLE_FULL;
         workers->places = calloc(sockets->n, sizeof(Place));
         if (!workers->places)
                 return -ENOMEM;
@@ -178,6 +178,15 @@ unsigned workers_n_names(const Workers *workers)
 const char *workers_name(const Workers *workers, unsigned i)
 {
         return workers->names[i].text;
+}
+
+size_t workers_n_descriptors(const Workers *workers)
+{
+        size_t n = (size_t)workers->n * WORKER_DESCRIPTORS;
+
+        for (size_t i = 0; i < workers->n_places; i++)
+                n += workers->places[i].n_listeners;
+        return n;
 }
 
 size_t workers_n_places(const Workers *workers)
@@ -264,6 +273,29 @@ bool workers_order(Workers *workers, const WorkerOrder *order)
         for (unsigned i = 0; i < workers->n; i++)
                 taken = worker_order(workers->slots[i].worker, order) && taken;
         return taken;
+}
+
+void workers_set_host_ports(Workers *workers, uint64_t n)
+{
+        counter_set(&workers->host_ports.limit, n);
+}
+
+bool workers_set_sources(Workers *workers, unsigned name, const SourcesSettings *settings)
+{
+        if (sources_equal(&workers->names[name].sources, settings))
+                return true; /* the same ones go on: they know which of them are taken */
+        workers->names[name].sources = *settings;
+        for (unsigned i = 0; i < workers->n; i++) {
+                WorkerOrder order = {.kind = WORKER_SET_SOURCES, .policy = (uint16_t)name};
+
+                if (sources_wanted(settings) && sources_new(&order.sources, settings, i, workers->n) < 0)
+                        return false;
+                if (!worker_order(workers->slots[i].worker, &order)) {
+                        (void)sources_free(order.sources);
+                        return false;
+                }
+        }
+        return true;
 }
 
 bool workers_ping(Workers *workers)

@@ -38,6 +38,9 @@ DEFINE_CLEANUP(Workers, workers_free)
 unsigned workers_n_names(const Workers *workers);
 const char *workers_name(const Workers *workers, unsigned i);
 
+/* File descriptors that they and their listeners hold, without any session. */
+size_t workers_n_descriptors(const Workers *workers);
+
 size_t workers_n_places(const Workers *workers);
 const Place *workers_places(const Workers *workers);
 WorkersTotals workers_totals(const Workers *workers);
@@ -50,6 +53,12 @@ int workers_start(Workers *workers);
 
 /* Gives the order to all. false: one of them takes none, it has stopped working. */
 bool workers_order(Workers *workers, const WorkerOrder *order);
+
+/* So many legs may have a port that the kernel chose. */
+void workers_set_host_ports(Workers *workers, uint64_t n);
+
+/* From where the legs of a name's upstream come from now on, each worker's from its own part. false: as above. */
+bool workers_set_sources(Workers *workers, unsigned name, const SourcesSettings *settings);
 
 /* Have all answered the last ping? Then the next one goes out. */
 bool workers_ping(Workers *workers);

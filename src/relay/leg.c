@@ -12,10 +12,10 @@ static int named(int r)
         return r == -EAGAIN ? -EADDRINUSE : r;
 }
 
-int leg_open(Leg *leg, const Address *peer)
+int leg_open(Leg *leg, const Address *from, const Address *peer)
 {
         *leg = (Leg){.watch.fd = -EBADF};
-        leg->fd = udp_connect(peer, &leg->local);
+        leg->fd = udp_connect(from, peer, &leg->local);
         if (leg->fd < 0) {
                 int r = leg->fd;
 

@@ -16,11 +16,16 @@ typedef struct Leg {
         uint32_t generation; /* of the upstream's address it is connected to */
         Trains trains;       /* what its path takes */
         bool doubted;        /* to be pointed anew with the next datagram, at the same address or another */
+        uint32_t sources;    /* which of its upstream's sources it was taken from; 0: the kernel chose */
+        uint32_t pair;       /* there */
         Address local;
 } Leg;
 
-/* 0 or a negative errno: what the world said (-EMFILE, -EADDRINUSE …); then the leg holds nothing. */
-int leg_open(Leg *leg, const Address *peer);
+/*
+ * From this address and port, or NULL: as the kernel chooses. 0 or a negative errno: what the world said (-EMFILE,
+ * -EADDRINUSE …); then the leg holds nothing.
+ */
+int leg_open(Leg *leg, const Address *from, const Address *peer);
 
 /* Points the leg at another address; its local port stays. 0 or negative errno: then it leads nowhere for now. */
 int leg_retarget(Leg *leg, const Address *peer);

@@ -5,10 +5,10 @@
  * enough of it has gone; nothing is taken away. A quota may be a part of a larger one, which several relays on several
  * threads share: what is taken from the part is taken from the whole, exactly.
  */
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/counter.h"
-#include "relay/verdict.h"
 
 typedef struct Quota Quota;
 
@@ -16,11 +16,10 @@ struct Quota {
         Counter limit, current, peak;
         Counter numbered; /* how many numbers were given out; the topmost quota's */
         Quota *parent;    /* the larger one, or NULL */
-        Verdict when_full;
 };
 
-/* The first quota from here upwards that has nothing left, or NULL. */
-static inline const Quota *quota_full(const Quota *q)
+/* Is there nothing left, here or above? */
+static inline bool quota_full(const Quota *q)
 {
         while (q && counter_get(&q->current) < counter_get(&q->limit))
                 q = q->parent;
@@ -39,19 +38,19 @@ static inline void quota_give(Quota *q)
         quota_give_up_to(q, NULL);
 }
 
-/* Takes one, here and above. NULL; or the quota that had nothing left, and nothing was taken. */
-static inline const Quota *quota_take(Quota *q)
+/* Takes one, here and above. false: there is nothing left, and nothing was taken. */
+static inline bool quota_take(Quota *q)
 {
         for (Quota *level = q; level; level = level->parent) {
                 uint64_t taken = counter_share(&level->current, 1) + 1;
 
                 if (taken > counter_get(&level->limit)) {
                         quota_give_up_to(q, level->parent);
-                        return level;
+                        return false;
                 }
                 counter_raise(&level->peak, taken);
         }
-        return NULL;
+        return true;
 }
 
 /* A number that nothing else under the topmost quota has, from 1 on. */

@@ -24,7 +24,6 @@ int relay_new(Relay **ret, uint64_t max_sessions, const RelayObserver *observer)
         if (observer)
                 relay->observer = *observer;
         counter_set(&relay->quota.limit, max_sessions);
-        relay->quota.when_full = VERDICT_TABLE_FULL;
         r = table_init(&relay->table, max_sessions);
         if (r < 0)
                 return r;
@@ -61,8 +60,10 @@ Relay *relay_free(Relay *relay)
                 (void)safe_close(relay->listeners[i]->fd);
                 free(relay->listeners[i]);
         }
-        for (uint16_t i = 0; i < relay->n_policies; i++)
+        for (uint16_t i = 0; i < relay->n_policies; i++) {
+                upstream_set_sources(&relay->policies[i]->upstream, NULL);
                 free(relay->policies[i]);
+        }
         watch_set_done(&relay->watches);
         (void)waiting_room_free(relay->waiting);
         (void)batch_free(relay->batch);
@@ -90,7 +91,6 @@ int relay_add_policy(Relay *relay, const UpstreamKind *kind, const PolicySetting
         if (!policy)
                 return -ENOMEM;
         policy->upstream.kind = kind;
-        policy->quota.when_full = VERDICT_TABLE_FULL;
         policy_set(policy, settings);
         relay->policies[relay->n_policies++] = policy;
         *ret = policy;

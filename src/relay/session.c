@@ -50,29 +50,26 @@ static void session_leave_age(Session *session)
         counter_set(n, counter_get(n) - 1);
 }
 
-/* Takes a session from both quotas; or says which one has nothing left. */
-static const Quota *session_count(Relay *relay, Policy *policy)
+/* Counts a session against both quotas. false: one of them has nothing left. */
+static bool session_count(Relay *relay, Policy *policy)
 {
-        const Quota *full = quota_take(&policy->quota);
-
-        if (full)
-                return full;
-        full = quota_take(&relay->quota);
-        if (full)
-                quota_give(&policy->quota);
-        return full;
+        if (!quota_take(&policy->quota))
+                return false;
+        if (quota_take(&relay->quota))
+                return true;
+        quota_give(&policy->quota);
+        return false;
 }
 
 Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t now, Session **ret)
 {
         Policy *policy = listener->policy;
         _cleanup_free_ Session *session = NULL;
-        const Quota *full;
         Verdict verdict;
         int r;
 
-        if ((full = quota_full(&policy->quota)) || (full = quota_full(&relay->quota)))
-                return full->when_full;
+        if (quota_full(&policy->quota) || quota_full(&relay->quota))
+                return VERDICT_TABLE_FULL;
         session = calloc(1, sizeof(Session));
         if (!session)
                 return VERDICT_NO_MEMORY;
@@ -84,10 +81,10 @@ Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t 
         if (verdict != VERDICT_FORWARDED)
                 return verdict;
         r = watch_set_add(&relay->watches, &session->leg.watch, session->leg.fd, relay->leg_ready);
-        if (r < 0 || (full = session_count(relay, policy))) { /* a sibling was quicker */
+        if (r < 0 || !session_count(relay, policy)) { /* a sibling was quicker */
                 watch_set_remove(&relay->watches, &session->leg.watch);
                 policy->upstream.kind->close(&policy->upstream, &session->leg);
-                return r < 0 ? verdict_of_error(-r) : full->when_full;
+                return r < 0 ? verdict_of_error(-r) : VERDICT_TABLE_FULL;
         }
         session->id = quota_number(&relay->quota);
         session_enter_age(session, SESSION_UNREPLIED);

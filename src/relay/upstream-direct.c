@@ -12,14 +12,53 @@ void upstream_set_address(Upstream *upstream, const Address *address)
         upstream->generation++;
 }
 
+void upstream_set_sources(Upstream *upstream, Sources *sources)
+{
+        (void)sources_free(upstream->sources);
+        upstream->sources = sources;
+        upstream->n_sources++;
+}
+
+/* Where the kernel likes, as long as the host keeps ports for itself. */
+static int open_anywhere(Upstream *upstream, Leg *leg)
+{
+        int r;
+
+        if (upstream->host_ports && !quota_take(upstream->host_ports))
+                return -EADDRINUSE;
+        r = leg_open(leg, NULL, &upstream->address);
+        if (r < 0 && upstream->host_ports)
+                quota_give(upstream->host_ports);
+        return r;
+}
+
+static int open_from_sources(Upstream *upstream, const Flow *flow, Leg *leg)
+{
+        for (unsigned i = 0; i < SOURCES_TRIES; i++) {
+                Source source;
+                int r;
+
+                if (!sources_take(upstream->sources, flow, i, &source))
+                        return -EADDRINUSE;
+                r = leg_open(leg, &source.address, &upstream->address);
+                leg->sources = upstream->n_sources;
+                leg->pair = source.pair;
+                if (r >= 0)
+                        return 0;
+                sources_give(upstream->sources, source.pair);
+                if (r != -EADDRINUSE && r != -EACCES) /* a port below 1024 takes a privilege */
+                        return r;
+        }
+        return -EADDRINUSE;
+}
+
 static Verdict direct_open(Upstream *upstream, const Flow *flow, Leg *leg)
 {
         int r;
 
-        (void)flow;
         if (upstream->address.family == 0)
                 return VERDICT_UPSTREAM_UNRESOLVED;
-        r = leg_open(leg, &upstream->address);
+        r = upstream->sources ? open_from_sources(upstream, flow, leg) : open_anywhere(upstream, leg);
         if (r < 0)
                 return verdict_of_error(-r);
         leg->generation = upstream->generation;
@@ -31,8 +70,12 @@ static Verdict direct_open(Upstream *upstream, const Flow *flow, Leg *leg)
 
 static void direct_close(Upstream *upstream, Leg *leg)
 {
-        (void)upstream;
         leg_close(leg);
+        if (leg->sources == 0) {
+                if (upstream->host_ports)
+                        quota_give(upstream->host_ports);
+        } else if (leg->sources == upstream->n_sources && upstream->sources)
+                sources_give(upstream->sources, leg->pair);
 }
 
 static int direct_forward(Upstream *upstream, Leg *leg, Datagram *run, unsigned n, uint64_t *n_icmp)

@@ -6,6 +6,8 @@
  */
 #include "relay/flow.h"
 #include "relay/leg.h"
+#include "relay/quota.h"
+#include "relay/sources.h"
 #include "relay/verdict.h"
 #include "wire/address.h"
 #include "wire/datagram.h"
@@ -29,10 +31,16 @@ struct Upstream {
         Address address;     /* family 0: not known yet */
         bool trains;         /* use them towards it */
         uint32_t generation; /* counts changes of the address; legs of an older one follow at their next datagram */
+        Sources *sources;    /* owned; NULL: the kernel chooses where legs come from */
+        uint32_t n_sources;  /* counts changes of the sources; legs of older ones stay where they are */
+        Quota *host_ports;   /* what legs whose port the kernel chooses count against; NULL: nothing */
 };
 
 /* The same address again is a new generation, too: legs find the source address that suits it now. */
 void upstream_set_address(Upstream *upstream, const Address *address);
+
+/* Takes the sources; legs that are opened from now on come from there. NULL: the kernel chooses. */
+void upstream_set_sources(Upstream *upstream, Sources *sources);
 
 /* The upstream is an IPv6 address; a leg is one connected socket. */
 extern const UpstreamKind upstream_direct;

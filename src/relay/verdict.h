@@ -13,7 +13,7 @@
         X(UPSTREAM_UNRESOLVED, "upstream_unresolved", "the upstream's name has no usable IPv6 address yet")  \
         X(TABLE_FULL, "table_full", "MaxSessions= sessions are open already")                                \
         X(NO_DESCRIPTOR, "no_descriptor", "no file descriptor left for a new session, see LimitNOFILE=")     \
-        X(NO_PORT, "no_port", "no local port left for a new session, see net.ipv4.ip_local_port_range")      \
+        X(NO_PORT, "no_port", "no local port left for a new session, see SourceAddress=")                    \
         X(NO_MEMORY, "no_memory", "the kernel or the process had no memory for it")                          \
         X(NO_ROUTE, "no_route", "this host has no route or no usable address of its own to the destination") \
         X(UNREACHABLE, "unreachable", "the network answered twice that the destination cannot be reached")   \

@@ -140,6 +140,100 @@ int endpoint_parse(const char *text, Endpoint *ret, const char **ret_why)
         return 0;
 }
 
+/* Why legs cannot have such addresses, or NULL when they can. */
+static const char *prefix_refusal(const Prefix *prefix)
+{
+        const struct in6_addr *a = &prefix->address;
+
+        if (IN6_IS_ADDR_MULTICAST(a) || IN6_IS_ADDR_V4MAPPED(a) || IN6_IS_ADDR_UNSPECIFIED(a))
+                return "no address of this kind can be a source";
+        if (IN6_IS_ADDR_LINKLOCAL(a))
+                return "a link-local address cannot be a source";
+        for (unsigned bit = prefix->length; bit < 128; bit++)
+                if (a->s6_addr[bit / 8] & 0x80 >> bit % 8)
+                        return "the bits after the prefix are not zero";
+        return NULL;
+}
+
+static int prefix_parse(char *text, Prefix *ret, const char **ret_why)
+{
+        char *slash = strchr(text, '/');
+        Address address = {0};
+
+        *ret_why = "expected IPv6 addresses or prefixes like 2001:db8:5::/64, with blanks between them";
+        ret->length = 128;
+        if (slash) {
+                size_t n = strlen(slash + 1);
+
+                *slash = '\0';
+                if (n == 0 || n > 3 || strspn(slash + 1, "0123456789") != n)
+                        return -EINVAL;
+                *ret_why = "a prefix is 1 to 128 bits long";
+                if (atoi(slash + 1) < 1 || atoi(slash + 1) > 128)
+                        return -EINVAL;
+                ret->length = (uint8_t)atoi(slash + 1);
+        }
+        if (ipv6_parse(text, &address, ret_why) < 0)
+                return -EINVAL;
+        *ret_why = "an address with a zone cannot be a source";
+        if (address.scope != 0)
+                return -EINVAL;
+        ret->address = address.v6;
+        *ret_why = prefix_refusal(ret);
+        return *ret_why ? -EINVAL : 0;
+}
+
+int prefix_list_parse(const char *text, PrefixList *ret, const char **ret_why)
+{
+        char words[PREFIX_LIST_TEXT_MAX], *rest = words;
+        PrefixList list = {0};
+
+        *ret_why = "too long";
+        if (strlen(text) >= sizeof(words))
+                return -EINVAL;
+        (void)strcpy(words, text);
+        for (char *word; (word = strsep(&rest, " \t"));) {
+                if (!*word)
+                        continue;
+                *ret_why = "more than 16 addresses or prefixes";
+                if (list.n == PREFIX_LIST_MAX)
+                        return -EINVAL;
+                if (prefix_parse(word, &list.items[list.n++], ret_why) < 0)
+                        return -EINVAL;
+        }
+        *ret = list;
+        return 0;
+}
+
+int port_range_parse(const char *text, PortRange *ret, const char **ret_why)
+{
+        const char *dash = strchr(text, '-');
+        char low[6] = "";
+        PortRange range;
+
+        *ret_why = "expected two ports from 1024 to 65535, like 20000-29999";
+        if (!dash || (size_t)(dash - text) >= sizeof(low))
+                return -EINVAL;
+        memcpy(low, text, (size_t)(dash - text));
+        if (port_parse(low, &range.low, &(const char *){NULL}) < 0 ||
+            port_parse(dash + 1, &range.high, &(const char *){NULL}) < 0 || range.low < 1024)
+                return -EINVAL;
+        *ret_why = "the first port is above the last";
+        if (range.low > range.high)
+                return -EINVAL;
+        *ret = range;
+        return 0;
+}
+
+struct in6_addr prefix_address(const Prefix *prefix, uint32_t number)
+{
+        struct in6_addr address = prefix->address;
+
+        for (unsigned i = 0; i < 4; i++)
+                address.s6_addr[15 - i] |= (uint8_t)(number >> 8 * i);
+        return address;
+}
+
 const char *address_upstream_refusal(const Address *address)
 {
         if (address->family == AF_INET)
@@ -202,5 +296,22 @@ const char *endpoint_format(char buffer[static ENDPOINT_TEXT_MAX], const Endpoin
 
         (void)snprintf(buffer, ENDPOINT_TEXT_MAX, "%s%s%s:%u", literal ? "[" : "", endpoint->host, literal ? "]" : "",
                        endpoint->port);
+        return buffer;
+}
+
+const char *prefix_list_format(char buffer[static PREFIX_LIST_TEXT_MAX], const PrefixList *list)
+{
+        size_t used = 0;
+
+        buffer[0] = '\0';
+        for (unsigned i = 0; i < list->n; i++) {
+                char text[INET6_ADDRSTRLEN];
+
+                (void)inet_ntop(AF_INET6, &list->items[i].address, text, sizeof(text));
+                used += (size_t)snprintf(buffer + used, PREFIX_LIST_TEXT_MAX - used, "%s%s", i > 0 ? " " : "", text);
+                if (list->items[i].length < 128)
+                        used += (size_t)snprintf(buffer + used, PREFIX_LIST_TEXT_MAX - used, "/%u",
+                                                 list->items[i].length);
+        }
         return buffer;
 }

@@ -17,6 +17,24 @@ typedef struct Address {
         };
 } Address;
 
+/* All IPv6 addresses that begin alike. The bits after `length` are zero. */
+typedef struct Prefix {
+        struct in6_addr address;
+        uint8_t length; /* bits; 128: one address */
+} Prefix;
+
+enum { PREFIX_LIST_MAX = 16, PREFIX_LIST_TEXT_MAX = PREFIX_LIST_MAX * 48 };
+
+typedef struct PrefixList {
+        unsigned n;
+        Prefix items[PREFIX_LIST_MAX];
+} PrefixList;
+
+/* Ports from low to high, both included; low > high: none. */
+typedef struct PortRange {
+        uint16_t low, high;
+} PortRange;
+
 /* Where to: what a person wrote, and the address itself when it was a literal. */
 typedef struct Endpoint {
         char host[256]; /* without brackets, with %zone */
@@ -33,6 +51,24 @@ enum { ADDRESS_TEXT_MAX = 96, ENDPOINT_TEXT_MAX = 256 + 16 };
  */
 int address_parse_listener(const char *text, Address *ret, const char **ret_why); /* A.B.C.D:port */
 int endpoint_parse(const char *text, Endpoint *ret, const char **ret_why);        /* [IPv6%zone]:port or name:port */
+int prefix_list_parse(const char *text, PrefixList *ret, const char **ret_why);   /* addresses and prefixes, or "" */
+int port_range_parse(const char *text, PortRange *ret, const char **ret_why);     /* low-high, from 1024 on */
+
+/* The address in the prefix with this number. */
+struct in6_addr prefix_address(const Prefix *prefix, uint32_t number);
+
+static inline unsigned port_range_size(const PortRange *r)
+{
+        return r->low <= r->high ? r->high - r->low + 1U : 0;
+}
+
+/* How many ports are in both. */
+static inline unsigned port_range_overlap(const PortRange *a, const PortRange *b)
+{
+        const PortRange both = {a->low > b->low ? a->low : b->low, a->high < b->high ? a->high : b->high};
+
+        return port_range_size(a) > 0 && port_range_size(b) > 0 ? port_range_size(&both) : 0;
+}
 
 /* Why an address cannot be an upstream (a static phrase), or NULL when it can. */
 const char *address_upstream_refusal(const Address *address);
@@ -45,3 +81,4 @@ bool address_equal(const Address *a, const Address *b);
 /* `192.0.2.10:62000`, `[2001:db8::5%eth0]:41001`, `-` for no address. Return the buffer. */
 const char *address_format(char buffer[static ADDRESS_TEXT_MAX], const Address *address);
 const char *endpoint_format(char buffer[static ENDPOINT_TEXT_MAX], const Endpoint *endpoint);
+const char *prefix_list_format(char buffer[static PREFIX_LIST_TEXT_MAX], const PrefixList *list);

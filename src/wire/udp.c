@@ -87,14 +87,41 @@ static int connect_to(int fd, const Address *peer, Address *ret_local)
         return udp_local(fd, ret_local);
 }
 
-int udp_connect(const Address *peer, Address *ret_local)
+/* IPv6 only: a leg shall not take its port from the host's IPv4, nor lose it to that when it is bound again. */
+static int ipv6_socket(void)
 {
         _cleanup_close_ int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        int r;
 
-        /* IPv6 only: a leg shall not take its port from the host's IPv4, nor lose it to that when it is bound again. */
         if (fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){1}, sizeof(int)) < 0)
                 return -errno;
+        return TAKE_FD(fd);
+}
+
+static int bind_to(int fd, const Address *from)
+{
+        struct sockaddr_in6 name = to_sockaddr_in6(from);
+
+        return bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0 ? -errno : 0;
+}
+
+bool udp_is_local(const Address *address)
+{
+        _cleanup_close_ int fd = ipv6_socket();
+
+        return fd >= 0 && bind_to(fd, address) != -EADDRNOTAVAIL;
+}
+
+int udp_connect(const Address *from, const Address *peer, Address *ret_local)
+{
+        _cleanup_close_ int fd = ipv6_socket();
+        int r;
+
+        if (fd < 0)
+                return fd;
+        if (from && setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &(int){1}, sizeof(int)) < 0)
+                return -errno;
+        if (from && (r = bind_to(fd, from)) < 0)
+                return r;
         r = connect_to(fd, peer, ret_local);
         if (r < 0)
                 return r;

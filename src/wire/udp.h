@@ -18,8 +18,15 @@ int udp_listen(const Address *address);
  */
 int udp_adopt_listener(int fd, Address *ret_bound);
 
-/* An IPv6 socket of its own port, connected. *ret_local: its own address. Its descriptor or a negative errno. */
-int udp_connect(const Address *peer, Address *ret_local);
+/*
+ * An IPv6 socket of its own port, connected. `from`: its own address and port, which need not be this host's yet
+ * (IPV6_FREEBIND, Linux 4.15; takes no privilege); NULL: the kernel chooses both. *ret_local: what it became. Its
+ * descriptor or a negative errno.
+ */
+int udp_connect(const Address *from, const Address *peer, Address *ret_local);
+
+/* Is it an IPv6 address of this host, one by a local route (AnyIP) included? */
+bool udp_is_local(const Address *address);
 
 /*
  * Points a connected socket at another peer; the local port stays, the source address is chosen anew. 0, or a negative

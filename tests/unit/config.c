@@ -194,7 +194,7 @@ START_TEST(a_whole_file)
         ck_assert_str_eq(settings_of("office").upstream.host, "office.example");
         ck_assert_uint_eq(settings_of("office").max_sessions, 10);
         ck_assert_uint_eq(settings_of("office").session_timeout, 90 * USEC_PER_SEC);
-        ck_assert_uint_eq(config_check_upstreams(config, problems.to), 0);
+        ck_assert_uint_eq(config_check(config, problems.to), 0);
 }
 END_TEST
 
@@ -467,19 +467,19 @@ END_TEST
 START_TEST(every_name_needs_an_upstream)
 {
         ck_assert_uint_eq(load("[Relay]\n"), 0);
-        ck_assert_uint_eq(config_check_upstreams(config, problems.to), 1);
+        ck_assert_uint_eq(config_check(config, problems.to), 1);
         check_problem("no upstream: write Upstream=[address]:port under [Relay] in " PATH ", or give --upstream\n");
 
         ck_assert_uint_eq(load("[Relay a]\nUpstream=[::1]:1\n\n[Relay b]\n[Relay c]\nUpstream=[::1]:1\n"), 0);
-        ck_assert_uint_eq(config_check_upstreams(config, problems.to), 1);
+        ck_assert_uint_eq(config_check(config, problems.to), 1);
         check_problem(PATH ":4: [Relay b]: no upstream: write Upstream= there or under [Relay]\n");
 
         ck_assert_uint_eq(load("[Relay]\nUpstream=[::1]:1\n[Relay b]\n"), 0);
-        ck_assert_uint_eq(config_check_upstreams(config, problems.to), 0);
+        ck_assert_uint_eq(config_check(config, problems.to), 0);
 
         set_flag(SETTING_UPSTREAM, "[::1]:9");
         ck_assert_uint_eq(load("[Relay b]\n"), 0);
-        ck_assert_uint_eq(config_check_upstreams(config, problems.to), 0);
+        ck_assert_uint_eq(config_check(config, problems.to), 0);
         ck_assert_uint_eq(settings_of("b").upstream.port, 9);
 }
 END_TEST

@@ -46,7 +46,9 @@ START_TEST(values_behind_a_space_or_an_equals_sign)
 {
         ck_assert_uint_eq(PARSE("--upstream", "[2001:db8::1]:1", "--session-timeout=7s", "-max-sessions", "3",
                                 "-log-level=DEBUG", "--config=/a=b", "--read-buffer-size", "1500", "--write-timeout=1s",
-                                "--unreplied-timeout=2s", "--reply-refresh=3s", "--segmentation-offload=no"),
+                                "--unreplied-timeout=2s", "--reply-refresh=3s", "--segmentation-offload=no",
+                                "--source-address=2001:db8:5::1 2001:db8:6::/64", "--source-ports", "20000-29999",
+                                "--source-prefix=2001:db8:64::/96"),
                           0);
         check_endpoint("[2001:db8::1]:1");
         ck_assert_uint_eq(options.settings.session_timeout, 7 * USEC_PER_SEC);
@@ -57,6 +59,10 @@ START_TEST(values_behind_a_space_or_an_equals_sign)
         ck_assert_uint_eq(options.settings.max_datagram_size, 1500);
         ck_assert_int_eq(options.settings.log_level, LOG_DEBUG);
         ck_assert_int_eq(options.settings.segmentation_offload, OFFLOAD_NO);
+        ck_assert_uint_eq(options.settings.source_addresses.n, 2);
+        ck_assert_uint_eq(options.settings.source_ports.low, 20000);
+        ck_assert_uint_eq(options.settings.source_ports.high, 29999);
+        ck_assert_uint_eq(options.settings.source_prefix.items[0].length, 96);
         ck_assert_uint_eq(options.settings.given, (1u << N_SETTINGS) - 1);
         ck_assert_str_eq(options.config_path, "/a=b");
 }

@@ -630,7 +630,7 @@ class Workers(TestCase):
     def test_each_client_stays_with_its_worker(self):
         upstream = self.upstream()
         daemon, port = self.begin(2, upstream=upstream)
-        self.assertEqual(self.n_workers(daemon), 2)
+        wait_until(lambda: self.n_workers(daemon) == 2, what="two threads")
         self.assertEqual(fields(daemon.wait_line('listener started'))['workers'], '2')
         clients = [self.client(port) for _ in range(40)]
         for _ in range(3):

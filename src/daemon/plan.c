@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Believes: a relay that takes the last port or descriptor of its host has failed, however many sessions it carries; so
+ * a limit that reaches for them is lowered and said, not refused.
+ */
+#include <sys/utsname.h>
+
+#include "daemon/limits.h"
+#include "daemon/plan.h"
+
+static bool trains_wanted(const Settings *s)
+{
+        struct utsname host;
+
+        if (s->segmentation_offload != OFFLOAD_AUTO)
+                return s->segmentation_offload == OFFLOAD_YES;
+        return uname(&host) < 0 || limits_trains_are_safe(host.release);
+}
+
+PolicySettings plan_policy(const Config *config, const char *name, const PlanWhole *whole)
+{
+        Settings s;
+
+        (void)config_for(config, name, &s);
+        return (PolicySettings){
+                        .timeouts = {[SESSION_UNREPLIED] = s.unreplied_timeout, [SESSION_ASSURED] = s.session_timeout},
+                        .reply_refresh = s.reply_refresh,
+                        .write_timeout = s.write_timeout,
+                        .max_sessions = s.max_sessions > 0 && s.max_sessions < whole->sessions ? s.max_sessions
+                                                                                               : whole->sessions,
+                        .trains = trains_wanted(&s),
+                        .max_datagram = s.max_datagram_size < DATAGRAM_ROOM ? (uint32_t)s.max_datagram_size
+                                                                            : DATAGRAM_ROOM,
+        };
+}
+
+SourcesSettings plan_sources(const Config *config, const char *name)
+{
+        const PortRange host = limits_host_ports();
+        Settings s;
+
+        (void)config_for(config, name, &s);
+        return (SourcesSettings){
+                        .listed = s.source_addresses,
+                        .clients = s.source_prefix.items[0], /* all zero: none */
+                        .ports = s.source_ports.high > 0 ? s.source_ports : limits_source_ports(host),
+                        .reserved = limits_reserved_ports(host),
+        };
+}
+
+/* Which ports are not for the kernel to choose: the reserved ones, and those of listed addresses. */
+typedef struct PortMap {
+        bool taken[UINT16_MAX + 1];
+} PortMap;
+
+static void take_ports(PortMap *map, const PortRange *range)
+{
+        for (unsigned port = range->low; port <= range->high; port++)
+                map->taken[port] = true;
+}
+
+static uint64_t count_free(const PortMap *map, const PortRange *range)
+{
+        uint64_t n = 0;
+
+        for (unsigned port = range->low; port <= range->high; port++)
+                n += !map->taken[port];
+        return n;
+}
+
+/* The sources of a name are those of one before it: they are counted once. */
+static bool shares_sources(const Config *config, const char *const *names, unsigned i)
+{
+        const SourcesSettings own = plan_sources(config, names[i]);
+
+        for (unsigned k = 0; k < i; k++) {
+                const SourcesSettings other = plan_sources(config, names[k]);
+
+                if (sources_equal(&own, &other))
+                        return true;
+        }
+        return false;
+}
+
+static void lower(PlanWhole *whole, uint64_t limit, const char *why)
+{
+        if (whole->sessions <= limit)
+                return;
+        whole->sessions = limit;
+        whole->lowered = why;
+}
+
+PlanWhole plan_whole(const Config *config, const char *const *names, unsigned n_names, size_t n_descriptors)
+{
+        uint64_t by_files = limits_sessions_by_files(), n_pairs = 0;
+        const PortRange host = limits_host_ports(), reserved = limits_reserved_ports(host);
+        bool kernel_chooses = false, sources = false;
+        PlanWhole whole = {0};
+        PortMap map = {0};
+        Settings settings;
+
+        take_ports(&map, &reserved);
+        for (unsigned i = 0; i < n_names; i++) {
+                const SourcesSettings s = plan_sources(config, names[i]);
+
+                if (s.listed.n > 0)
+                        take_ports(&map, &s.ports);
+                if (!shares_sources(config, names, i))
+                        n_pairs += sources_capacity(&s);
+                kernel_chooses = kernel_chooses || s.listed.n == 0;
+                sources = sources || sources_wanted(&s);
+        }
+        config_whole(config, &settings);
+        whole.host_ports = count_free(&map, &host);
+        whole.wanted = settings.max_sessions > 0 ? settings.max_sessions
+                                                 : n_pairs + (kernel_chooses ? limits_default_sessions() : 0);
+        whole.sessions = whole.wanted;
+        if (!sources)
+                lower(&whole, whole.host_ports, "the host keeps a part of its ports, see SourceAddress=");
+        by_files -= n_descriptors < by_files / 2 ? n_descriptors : by_files / 2;
+        lower(&whole, by_files, "each session takes a file descriptor, see LimitNOFILE=");
+        return whole;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Believes: a queue of free pairs is simpler than a search and as exact; what somebody else holds goes to its end. The
+ * queue begins shuffled, because ports that can be guessed help who forges replies (RFC 6056).
+ */
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/sources.h"
+
+enum { ADDRESSES_MAX = PREFIX_LIST_MAX * SOURCES_OF_PREFIX, NO_PAIR = UINT32_MAX };
+
+struct Sources {
+        SourcesSettings settings;
+        unsigned n_addresses;
+        struct in6_addr addresses[ADDRESSES_MAX];
+        uint32_t n_pairs, n_free, first; /* the queue: n_free of n_pairs, from first on */
+        uint32_t queue[];
+};
+
+/* How many ports of a range may be handed out. */
+static unsigned n_ports(const SourcesSettings *s)
+{
+        return port_range_size(&s->ports) - port_range_overlap(&s->ports, &s->reserved);
+}
+
+/* The n-th of them. */
+static uint16_t nth_port(const SourcesSettings *s, unsigned n)
+{
+        unsigned port = s->ports.low + n;
+
+        if (port_range_overlap(&s->ports, &s->reserved) > 0 && port >= s->reserved.low)
+                port += port_range_overlap(&s->ports, &s->reserved);
+        return (uint16_t)port;
+}
+
+static unsigned n_addresses_of(const Prefix *prefix)
+{
+        return prefix->length > 128 - 5 ? (1U << (128 - prefix->length)) - (prefix->length < 128) : SOURCES_OF_PREFIX;
+}
+
+static unsigned n_addresses(const SourcesSettings *s)
+{
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < s->listed.n; i++) {
+                unsigned more = n_addresses_of(&s->listed.items[i]);
+
+                n += more < SOURCES_OF_PREFIX ? more : SOURCES_OF_PREFIX;
+        }
+        return n;
+}
+
+static bool prefixes_equal(const Prefix *a, const Prefix *b)
+{
+        return a->length == b->length && IN6_ARE_ADDR_EQUAL(&a->address, &b->address);
+}
+
+static bool ranges_equal(const PortRange *a, const PortRange *b)
+{
+        return a->low == b->low && a->high == b->high;
+}
+
+bool sources_equal(const SourcesSettings *a, const SourcesSettings *b)
+{
+        if (a->listed.n != b->listed.n || !prefixes_equal(&a->clients, &b->clients) ||
+            !ranges_equal(&a->ports, &b->ports) || !ranges_equal(&a->reserved, &b->reserved))
+                return false;
+        for (unsigned i = 0; i < a->listed.n; i++)
+                if (!prefixes_equal(&a->listed.items[i], &b->listed.items[i]))
+                        return false;
+        return true;
+}
+
+bool sources_wanted(const SourcesSettings *s)
+{
+        return s->listed.n > 0 || s->clients.length > 0;
+}
+
+uint64_t sources_capacity(const SourcesSettings *s)
+{
+        uint64_t n = (uint64_t)n_addresses(s) * n_ports(s);
+
+        return n > SOURCES_PAIRS_MAX ? SOURCES_PAIRS_MAX : n;
+}
+
+static void fill_addresses(Sources *sources)
+{
+        for (unsigned i = 0; i < sources->settings.listed.n; i++) {
+                const Prefix *prefix = &sources->settings.listed.items[i];
+
+                /* The address with all bits zero is the routers' anycast address (RFC 4291, section 2.6.1). */
+                for (unsigned k = 0; k < SOURCES_OF_PREFIX && k < n_addresses_of(prefix); k++)
+                        sources->addresses[sources->n_addresses++] = prefix_address(prefix, k + (prefix->length < 128));
+        }
+}
+
+static void fill_queue(Sources *sources, uint32_t n_all, unsigned share, unsigned n_shares)
+{
+        for (uint32_t pair = share; pair < n_all; pair += n_shares) {
+                uint32_t at = randombytes_uniform(sources->n_pairs + 1);
+
+                sources->queue[sources->n_pairs] = sources->queue[at];
+                sources->queue[at] = pair;
+                sources->n_pairs++;
+        }
+        sources->n_free = sources->n_pairs;
+}
+
+int sources_new(Sources **ret, const SourcesSettings *settings, unsigned share, unsigned n_shares)
+{
+        uint32_t n_all = (uint32_t)sources_capacity(settings);
+        Sources *sources = calloc(1, sizeof(Sources) + (n_all / n_shares + 1) * sizeof(uint32_t));
+
+        if (!sources)
+                return -ENOMEM;
+        sources->settings = *settings;
+        fill_addresses(sources);
+        fill_queue(sources, n_all, share, n_shares);
+        *ret = sources;
+        return 0;
+}
+
+Sources *sources_free(Sources *sources)
+{
+        free(sources);
+        return NULL;
+}
+
+static bool take_listed(Sources *sources, Source *ret)
+{
+        uint32_t pair;
+
+        if (sources->n_free == 0)
+                return false;
+        pair = sources->queue[sources->first];
+        sources->first = (sources->first + 1) % sources->n_pairs;
+        sources->n_free--;
+        *ret = (Source){.pair = pair,
+                        .address = {.family = AF_INET6,
+                                    .v6 = sources->addresses[pair % sources->n_addresses],
+                                    .port = nth_port(&sources->settings, pair / sources->n_addresses)}};
+        return true;
+}
+
+/* The client's own port; when that is taken, or stays with the host, any other. */
+static uint16_t port_for_client(const SourcesSettings *s, const Flow *flow, unsigned attempt)
+{
+        const PortRange own = {flow->client_port, flow->client_port};
+
+        return attempt == 0 && port_range_overlap(&own, &s->reserved) == 0
+                               ? flow->client_port
+                               : nth_port(s, randombytes_uniform(n_ports(s)));
+}
+
+bool sources_take(Sources *sources, const Flow *flow, unsigned attempt, Source *ret)
+{
+        const SourcesSettings *s = &sources->settings;
+
+        if (s->clients.length == 0)
+                return take_listed(sources, ret);
+        if (attempt > 0 && n_ports(s) == 0)
+                return false;
+        *ret = (Source){.pair = NO_PAIR,
+                        .address = {.family = AF_INET6,
+                                    .v6 = prefix_address(&s->clients, ntohl(flow->client.s_addr)),
+                                    .port = port_for_client(s, flow, attempt)}};
+        return true;
+}
+
+void sources_give(Sources *sources, uint32_t pair)
+{
+        if (pair == NO_PAIR)
+                return;
+        sources->queue[(sources->first + sources->n_free) % sources->n_pairs] = pair;
+        sources->n_free++;
+}
