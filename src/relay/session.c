@@ -36,7 +36,7 @@ static void session_enter_age(Session *session, SessionAge age)
 {
         Policy *policy = session->listener->policy;
 
-        session->age = age;
+        session->age = (uint8_t)age;
         list_append(&policy->idle[age], &session->idle);
         counter_add(&policy->n_sessions[age], 1);
 }
