@@ -103,12 +103,14 @@ static int build_worker(Workers *workers, LogWriter *log)
         return build_policies(workers, slot->relay);
 }
 
-static Place *place_find(Workers *workers, const Address *bound)
+/* The place with this address, which is made when it is met first. */
+static Place *place_of(Workers *workers, unsigned name, const Address *bound)
 {
         for (size_t i = 0; i < workers->n_places; i++)
                 if (address_equal(&workers->places[i].bound, bound))
                         return &workers->places[i];
-        return NULL;
+        workers->places[workers->n_places] = (Place){.name = name, .bound = *bound};
+        return &workers->places[workers->n_places++];
 }
 
 static int build_listener(Workers *workers, ListenerSocket *socket)
@@ -123,11 +125,7 @@ static int build_listener(Workers *workers, ListenerSocket *socket)
         if (r < 0)
                 return r;
         socket->fd = -EBADF;
-        place = place_find(workers, &listener->bound);
-        if (!place) {
-                place = &workers->places[workers->n_places++];
-                *place = (Place){.name = name, .bound = listener->bound};
-        }
+        place = place_of(workers, name, &listener->bound);
         place->listeners[place->n_listeners++] = listener;
         return 0;
 }
