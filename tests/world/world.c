@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -98,8 +99,12 @@ static bool readable(int fd, int milliseconds)
 
 void world_settle(World *w)
 {
-        while (readable(relay_get_fd(w->relay), 5))
+        usec_t began = clock_monotonic();
+
+        while (readable(relay_get_fd(w->relay), 5)) {
                 ck_assert_int_ge(relay_dispatch(w->relay, w->now), 0);
+                ck_assert_msg(clock_monotonic() - began < 10 * USEC_PER_SEC, "the relay does not become quiet");
+        }
 }
 
 void world_pass(World *w, usec_t t)
@@ -209,6 +214,60 @@ bool peer_silent(World *w, int fd)
         return !readable(fd, 20);
 }
 
+size_t peer_count(World *w, int fd)
+{
+        size_t n = 0;
+
+        world_settle(w);
+        for (; readable(fd, 20); n++)
+                ck_assert_int_ge(recv(fd, NULL, 0, MSG_TRUNC), 0);
+        return n;
+}
+
+void peer_send_train(int fd, const void *data, size_t size, uint16_t segment, const Address *to)
+{
+        struct sockaddr_storage name;
+        socklen_t length = 0;
+        struct iovec iov = {(void *)(uintptr_t)data, size};
+        union {
+                struct cmsghdr header;
+                uint8_t bytes[CMSG_SPACE(sizeof(segment))];
+        } control = {.header = {CMSG_LEN(sizeof(segment)), IPPROTO_UDP, UDP_SEGMENT}};
+        struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+
+        if (to) {
+                name = name_of(to, &length);
+                message.msg_name = &name;
+                message.msg_namelen = length;
+        }
+        if (size > segment) {
+                memcpy(CMSG_DATA(&control.header), &segment, sizeof(segment));
+                message.msg_control = &control;
+                message.msg_controllen = sizeof(control);
+        }
+        ck_assert_int_eq(sendmsg(fd, &message, 0), (ssize_t)size);
+}
+
+size_t peer_receive_train(World *w, int fd, void *data, size_t size, uint16_t *ret_segment)
+{
+        struct iovec iov = {data, size};
+        uint8_t control[256] __attribute__((aligned(8)));
+        struct msghdr message = {
+                        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+        int segment = 0;
+        ssize_t n;
+
+        if (!readable(fd, 0))
+                world_settle(w);
+        n = recvmsg(fd, &message, 0);
+        ck_assert_msg(n >= 0, "a train that should have come did not");
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
+                if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO)
+                        memcpy(&segment, CMSG_DATA(c), sizeof(segment));
+        *ret_segment = (uint16_t)segment;
+        return (size_t)n;
+}
+
 Address world_round(World *w, int client, int upstream, const char *text)
 {
         char got[2000];
@@ -249,4 +308,76 @@ int world_second_host(void)
         (void)snprintf(command, sizeof(command), "ip link add here type veth peer name there netns %d", child);
         world_run(command);
         return fd;
+}
+
+void world_deepen(int fd, int bytes)
+{
+        ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)), 0);
+}
+
+/* The relay between the ends that are there already. */
+static void line_join(Line *line, const PolicySettings *settings, const char *listener)
+{
+        line->policy = world_policy(&line->w, settings, &line->upstream);
+        line->l = world_listener(&line->w, listener, line->policy, &line->listener);
+}
+
+static void line_greet(Line *line)
+{
+        line->leg = world_round(&line->w, line->client, line->home, "hello");
+}
+
+void line_init(Line *line, const PolicySettings *settings)
+{
+        world_init(&line->w, 100);
+        line->home = upstream_new(NULL, 0, &line->upstream);
+        line_join(line, settings, NULL);
+        line->client = client_new(NULL, &line->listener);
+        line_greet(line);
+}
+
+/* Lays the cable to a second host, with addresses on both sides. *ret_here: the way back from there. */
+static int lay_cable(const char *cable, int *ret_here)
+{
+        int there;
+
+        *ret_here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+        ck_assert_int_ge(*ret_here, 0);
+        there = world_second_host();
+        world_run("ip link set here up && ip addr add 192.0.2.1/24 dev here && "
+                  "ip -6 addr add 2001:db8:100::5/64 dev here nodad");
+        ck_assert_int_eq(setns(there, CLONE_NEWNET), 0);
+        world_run("ip link set there up && ip addr add 192.0.2.2/24 dev there && "
+                  "ip -6 addr add 2001:db8:100::10/64 dev there nodad && sleep 0.2");
+        ck_assert_int_eq(setns(*ret_here, CLONE_NEWNET), 0);
+        world_run(cable);
+        return there;
+}
+
+void line_init_far_upstream(Line *line, const PolicySettings *settings, const char *cable)
+{
+        int here, there;
+
+        world_init(&line->w, 100);
+        there = lay_cable(cable, &here);
+        ck_assert_int_eq(setns(there, CLONE_NEWNET), 0);
+        line->home = upstream_new("2001:db8:100::10", 0, &line->upstream);
+        ck_assert_int_eq(setns(here, CLONE_NEWNET), 0);
+        line_join(line, settings, NULL);
+        line->client = client_new(NULL, &line->listener);
+        line_greet(line);
+}
+
+void line_init_far_client(Line *line, const PolicySettings *settings, const char *cable)
+{
+        int here, there;
+
+        world_init(&line->w, 100);
+        there = lay_cable(cable, &here);
+        line->home = upstream_new(NULL, 0, &line->upstream);
+        line_join(line, settings, "192.0.2.1");
+        ck_assert_int_eq(setns(there, CLONE_NEWNET), 0);
+        line->client = client_new(NULL, &line->listener);
+        ck_assert_int_eq(setns(here, CLONE_NEWNET), 0);
+        line_greet(line);
 }
