@@ -422,6 +422,24 @@ START_TEST(as_many_sections_as_there_is_room_for)
 }
 END_TEST
 
+/* 0 is a value, not the absence of one. */
+START_TEST(no_wait_wins_over_a_wait)
+{
+        ck_assert_uint_eq(load("[Relay]\nUpstream=[::1]:1\nWriteTimeoutSec=3\n[Relay a]\nWriteTimeoutSec=0\n"), 0);
+        ck_assert_uint_eq(settings_of("relay").write_timeout, 3 * USEC_PER_SEC);
+        ck_assert_uint_eq(settings_of("a").write_timeout, 0);
+}
+END_TEST
+
+START_TEST(a_flag_of_no_wait_wins_over_all)
+{
+        set_flag(SETTING_WRITE_TIMEOUT, "0");
+        ck_assert_uint_eq(load("[Relay]\nUpstream=[::1]:1\nWriteTimeoutSec=3\n[Relay a]\nWriteTimeoutSec=1\n"), 0);
+        ck_assert_uint_eq(settings_of("relay").write_timeout, 0);
+        ck_assert_uint_eq(settings_of("a").write_timeout, 0);
+}
+END_TEST
+
 START_TEST(flags_win_over_names_and_names_over_the_rest)
 {
         Settings s;
@@ -553,6 +571,7 @@ UNIT_SUITE("daemon/config", UNIT_LOOP(mistakes_are_named, ELEMENTSOF(mistakes)),
            UNIT_LOOP(what_is_no_file, ELEMENTSOF(no_files)), UNIT_TEST(nothing_is_a_file), UNIT_TEST(a_pipe_is_no_file),
            UNIT_TEST(a_program_is_no_configuration), UNIT_TEST(only_a_default_file_may_be_missing),
            UNIT_TEST(an_unreadable_file), UNIT_TEST(as_many_sections_as_there_is_room_for),
-           UNIT_TEST(flags_win_over_names_and_names_over_the_rest), UNIT_TEST(names_without_a_section),
+           UNIT_TEST(flags_win_over_names_and_names_over_the_rest), UNIT_TEST(no_wait_wins_over_a_wait),
+           UNIT_TEST(a_flag_of_no_wait_wins_over_all), UNIT_TEST(names_without_a_section),
            UNIT_TEST(every_name_needs_an_upstream), UNIT_LOOP(what_is_printed_is_accepted, ELEMENTSOF(files)),
            UNIT_TEST(flags_are_printed_too))

@@ -68,6 +68,14 @@ START_TEST(values_behind_a_space_or_an_equals_sign)
 }
 END_TEST
 
+START_TEST(no_wait_is_given)
+{
+        ck_assert_uint_eq(PARSE("--write-timeout=0"), 0);
+        ck_assert_uint_eq(options.settings.write_timeout, 0);
+        ck_assert(settings_given(&options.settings, SETTING_WRITE_TIMEOUT));
+}
+END_TEST
+
 START_TEST(listeners_repeat)
 {
         char text[ADDRESS_TEXT_MAX];
@@ -214,6 +222,7 @@ START_TEST(help_names_every_flag)
 END_TEST
 
 UNIT_SUITE("daemon/options", UNIT_TEST(nothing_given), UNIT_TEST(values_behind_a_space_or_an_equals_sign),
-           UNIT_TEST(listeners_repeat), UNIT_TEST(as_many_listeners_as_there_is_room_for), UNIT_TEST(switches),
-           UNIT_TEST(a_switch_has_no_argument), UNIT_TEST(metrics), UNIT_LOOP(mistakes_are_named, ELEMENTSOF(mistakes)),
-           UNIT_TEST(all_mistakes_are_told), UNIT_TEST(help_names_every_flag))
+           UNIT_TEST(no_wait_is_given), UNIT_TEST(listeners_repeat), UNIT_TEST(as_many_listeners_as_there_is_room_for),
+           UNIT_TEST(switches), UNIT_TEST(a_switch_has_no_argument), UNIT_TEST(metrics),
+           UNIT_LOOP(mistakes_are_named, ELEMENTSOF(mistakes)), UNIT_TEST(all_mistakes_are_told),
+           UNIT_TEST(help_names_every_flag))

@@ -121,6 +121,36 @@ START_TEST(every_part_of_a_flow_counts)
 }
 END_TEST
 
+/* As a batch is looked up: all questions first, then the answers; among them some in one bucket, and empty buckets. */
+START_TEST(a_batch_is_found_in_three_steps)
+{
+        enum { N = 32 };
+        uint64_t hashes[2 * N];
+        Flow flows[2 * N];
+
+        init((size_t)1 << _i);
+        for (uint32_t i = 0; i < 2 * N; i++) {
+                flows[i] = flow_number(i);
+                if (i < N)
+                        table_insert(&table, &sessions[i]);
+        }
+        for (uint32_t i = 0; i < 2 * N; i++)
+                hashes[i] = table_hash(&table, &flows[i]);
+        for (uint32_t i = 0; i < 2 * N; i++)
+                table_expect(&table, hashes[i]);
+        for (uint32_t i = 0; i < 2 * N; i++)
+                ck_assert_ptr_eq(table_find(&table, &flows[i], hashes[i]), i < N ? &sessions[i] : NULL);
+        /* a hash outlives what comes and goes after it was made */
+        for (uint32_t i = 0; i < N; i++) {
+                table_remove(&table, &sessions[i]);
+                table_insert(&table, &sessions[N + i]);
+        }
+        for (uint32_t i = 0; i < 2 * N; i++)
+                ck_assert_ptr_eq(table_find(&table, &flows[i], hashes[i]), i < N ? NULL : &sessions[i]);
+        table_done(&table);
+}
+END_TEST
+
 /* From one bucket to many, with all that is in it; and never smaller. */
 START_TEST(a_table_grows)
 {
@@ -169,4 +199,5 @@ END_TEST
 
 UNIT_SUITE("relay/table", UNIT_TEST(an_empty_table_finds_nothing), UNIT_LOOP(a_chain_loses_the_right_one, 5),
            UNIT_LOOP(ten_thousand_flows_are_found, ELEMENTSOF(rooms)), UNIT_TEST(chains_are_short),
-           UNIT_TEST(every_part_of_a_flow_counts), UNIT_TEST(a_table_grows), UNIT_TEST(buckets_are_a_power_of_two))
+           UNIT_TEST(every_part_of_a_flow_counts), UNIT_LOOP(a_batch_is_found_in_three_steps, 12),
+           UNIT_TEST(a_table_grows), UNIT_TEST(buckets_are_a_power_of_two))

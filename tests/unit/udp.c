@@ -2,9 +2,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/net_tstamp.h>
+#include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include "unit.h"
 #include "wire/udp.h"
@@ -259,6 +262,35 @@ START_TEST(other_control_messages_are_passed_over)
 }
 END_TEST
 
+/* More than there is room for: something is missing then, perhaps the length of a train's datagrams. */
+START_TEST(lost_control_messages_are_told)
+{
+        static const int options[][2] = {{SOL_SOCKET, SO_TIMESTAMPNS}, {IPPROTO_IP, IP_RECVTTL},
+                                         {IPPROTO_IP, IP_RECVTOS},     {IPPROTO_IP, IP_RECVORIGDSTADDR},
+                                         {IPPROTO_IP, IP_RECVOPTS},    {IPPROTO_IP, IP_RETOPTS}};
+        static const uint8_t no_operations[40] = {[0 ... 39] = IPOPT_NOP};
+        static const int stamps = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+        _cleanup_(cleanup_batch_free) Batch *b = batch();
+        const int on = 1;
+        uint16_t port;
+        Address bound;
+        int fd = listener_open(&bound), client = client_open("127.0.0.9", "127.0.0.5", bound.port, &port);
+
+        for (size_t i = 0; i < ELEMENTSOF(options); i++)
+                ck_assert_int_eq(setsockopt(fd, options[i][0], options[i][1], &on, sizeof(on)), 0);
+        ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &stamps, sizeof(stamps)), 0);
+        ck_assert_int_eq(send(client, "ask", 3, 0), 3);
+        wait_readable(fd);
+        ck_assert_int_eq(udp_receive_from(fd, b, BATCH_MAX), 1);
+        ck_assert(!b->items[0].truncated);
+        ck_assert_int_eq(setsockopt(client, IPPROTO_IP, IP_OPTIONS, no_operations, sizeof(no_operations)), 0);
+        ck_assert_int_eq(send(client, "ask", 3, 0), 3);
+        wait_readable(fd);
+        ck_assert_int_eq(udp_receive_from(fd, b, BATCH_MAX), 1);
+        ck_assert(b->items[0].truncated);
+}
+END_TEST
+
 START_TEST(a_foreign_source_address_is_the_datagrams_trouble)
 {
         Address bound;
@@ -502,6 +534,47 @@ START_TEST(another_peer_keeps_the_port_and_finds_its_source)
 }
 END_TEST
 
+/* Somebody else's socket that writes to a leg while it is being connected; -EBADF: nobody does. */
+static int stranger = -EBADF;
+
+/*
+ * In the kernel connect() is two things: the choice of a port, and the end of strangers. This one, which stands before
+ * libc's in this program, stretches the moment between the two until the stranger has written.
+ */
+int connect(int fd, __CONST_SOCKADDR_ARG peer, socklen_t peer_length)
+{
+        struct sockaddr_in6 name = {.sin6_family = AF_INET6};
+        socklen_t length = sizeof(name);
+
+        if (stranger >= 0) {
+                ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+                ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&name, &length), 0);
+                name.sin6_addr = in6addr_loopback;
+                for (unsigned i = 0; i < 3; i++) /* an empty one, too: it is no end of what is there */
+                        ck_assert_int_eq(sendto(stranger, "strange", i * 3, 0, (struct sockaddr *)&name, length),
+                                         i * 3);
+                wait_readable(fd);
+        }
+        return (int)syscall(SYS_connect, fd, peer.__sockaddr__, peer_length);
+}
+
+START_TEST(a_new_leg_has_heard_of_no_stranger)
+{
+        Address peer, other, local;
+        int fd = peer_open(&peer, 0), leg;
+        struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+
+        stranger = peer_open(&other, 0);
+        leg = udp_connect(NULL, &peer, &local);
+        ck_assert_int_ge(leg, 0);
+        check_nothing_waiting(leg);
+        name.sin6_port = htons(local.port);
+        ck_assert_int_eq(sendto(stranger, "late", 4, 0, (struct sockaddr *)&name, sizeof(name)), 4);
+        ck_assert_int_eq(sendto(fd, "peer", 4, 0, (struct sockaddr *)&name, sizeof(name)), 4);
+        check_waiting(leg, "peer");
+}
+END_TEST
+
 START_TEST(a_reconnected_leg_hears_its_new_peer_alone)
 {
         _cleanup_(cleanup_batch_free) Batch *b = batch();
@@ -581,12 +654,12 @@ UNIT_SUITE("wire/udp", UNIT_LOOP(a_listener_receives_every_size_whole, ELEMENTSO
            UNIT_LOOP(a_leg_sends_and_receives_every_size_whole, ELEMENTSOF(sizes_v6)),
            UNIT_TEST(a_listener_answers_from_the_address_that_was_asked),
            UNIT_TEST(what_came_before_us_has_its_local_address_too), UNIT_TEST(other_control_messages_are_passed_over),
-           UNIT_TEST(a_foreign_source_address_is_the_datagrams_trouble), UNIT_TEST(the_order_is_kept_both_ways),
-           UNIT_TEST(an_icmp_error_costs_no_datagram), UNIT_TEST(a_receive_reads_past_an_icmp_error),
-           UNIT_TEST(a_closed_port_refuses_nothing), UNIT_TEST(too_big_marks_that_datagram_alone),
-           UNIT_TEST(too_big_for_ipv4), UNIT_TEST(a_full_send_buffer_ends_the_run),
-           UNIT_TEST(a_lost_route_is_told_for_each_datagram),
-           UNIT_TEST(another_peer_keeps_the_port_and_finds_its_source),
+           UNIT_TEST(lost_control_messages_are_told), UNIT_TEST(a_foreign_source_address_is_the_datagrams_trouble),
+           UNIT_TEST(the_order_is_kept_both_ways), UNIT_TEST(an_icmp_error_costs_no_datagram),
+           UNIT_TEST(a_receive_reads_past_an_icmp_error), UNIT_TEST(a_closed_port_refuses_nothing),
+           UNIT_TEST(too_big_marks_that_datagram_alone), UNIT_TEST(too_big_for_ipv4),
+           UNIT_TEST(a_full_send_buffer_ends_the_run), UNIT_TEST(a_lost_route_is_told_for_each_datagram),
+           UNIT_TEST(another_peer_keeps_the_port_and_finds_its_source), UNIT_TEST(a_new_leg_has_heard_of_no_stranger),
            UNIT_TEST(a_reconnected_leg_hears_its_new_peer_alone), UNIT_TEST(bad_descriptors_are_ours),
            UNIT_TEST(an_address_in_use_is_said), UNIT_TEST(sockets_neither_wait_nor_leak_into_children),
            UNIT_TEST(batches_can_be_freed))

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "base/watch.h"
 #include "unit.h"
@@ -171,6 +172,80 @@ START_TEST(the_set_is_readable_while_anything_is_ready)
 }
 END_TEST
 
+/* A pair of sockets, one of them watched; there is nothing to read, and room to write. */
+static Source *watched_socket(void)
+{
+        Source *source = &world.sources[0];
+
+        world_init(0);
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, source->ends), 0);
+        ck_assert_int_eq(watch_set_add(&world.set, &source->watch, source->ends[0], ready), 0);
+        return source;
+}
+
+START_TEST(room_is_looked_at_only_when_it_is_wanted)
+{
+        Source *source = watched_socket();
+
+        ck_assert_int_eq(turn(), 0);
+        ck_assert_int_eq(watch_set_want_room(&world.set, &source->watch, true), 0);
+        ck_assert_int_eq(turn(), 1);
+        ck_assert_int_eq(turn(), 1); /* level-triggered, as reading is */
+        ck_assert_int_eq(watch_set_want_room(&world.set, &source->watch, true), 0);
+        ck_assert_int_eq(turn(), 1);
+        ck_assert_int_eq(watch_set_want_room(&world.set, &source->watch, false), 0);
+        ck_assert_int_eq(turn(), 0);
+        ck_assert_uint_eq(source->n_served, 3);
+}
+END_TEST
+
+START_TEST(a_full_buffer_has_no_room)
+{
+        static char page[4096];
+        Source *source = watched_socket();
+
+        ck_assert_int_eq(watch_set_want_room(&world.set, &source->watch, true), 0);
+        while (write(source->ends[0], page, sizeof(page)) > 0)
+                ;
+        ck_assert_int_eq(turn(), 0);
+        while (read(source->ends[1], page, sizeof(page)) > 0)
+                ;
+        ck_assert_int_eq(turn(), 1);
+}
+END_TEST
+
+/* Who waits for room hears of what comes in all the same, then and afterwards; and once for both. */
+START_TEST(who_wants_room_reads_on)
+{
+        Source *source = watched_socket();
+        static char page[4096];
+
+        ck_assert_int_eq(watch_set_want_room(&world.set, &source->watch, true), 0);
+        ck_assert_int_eq(write(source->ends[1], "x", 1), 1);
+        ck_assert_int_eq(turn(), 1);
+        ck_assert_uint_eq(source->n_served, 1);
+        while (write(source->ends[0], page, sizeof(page)) > 0)
+                ;
+        ck_assert_int_eq(turn(), 1);
+        ck_assert_int_eq(watch_set_want_room(&world.set, &source->watch, false), 0);
+        ck_assert_int_eq(turn(), 1);
+        ck_assert_int_eq(read(source->ends[0], page, sizeof(page)), 1);
+        ck_assert_int_eq(turn(), 0);
+}
+END_TEST
+
+START_TEST(a_removed_watch_wants_nothing)
+{
+        Source *source = watched_socket();
+
+        watch_set_remove(&world.set, &source->watch);
+        ck_assert_int_eq(watch_set_want_room(&world.set, &source->watch, true), -EBADF);
+        ck_assert_int_eq(turn(), 0);
+        ck_assert_int_eq(watch_set_add(&world.set, &source->watch, source->ends[0], ready), 0);
+        ck_assert_int_eq(turn(), 0); /* a new watch does not inherit the wish */
+}
+END_TEST
+
 START_TEST(what_cannot_be_watched_is_refused)
 {
         int file = open("file", O_CREAT | O_RDWR | O_CLOEXEC, 0600);
@@ -193,4 +268,6 @@ UNIT_SUITE("base/watch", UNIT_TEST(serves_what_is_ready), UNIT_TEST(nothing_read
            UNIT_TEST(is_level_triggered), UNIT_TEST(the_end_of_a_source_is_ready_too),
            UNIT_TEST(a_removed_watch_is_not_called_in_the_same_turn), UNIT_TEST(removing_twice_is_fine),
            UNIT_TEST(an_error_ends_the_turn_and_is_passed_up), UNIT_TEST(turns_are_bounded_and_rotate),
-           UNIT_TEST(the_set_is_readable_while_anything_is_ready), UNIT_TEST(what_cannot_be_watched_is_refused))
+           UNIT_TEST(the_set_is_readable_while_anything_is_ready), UNIT_TEST(room_is_looked_at_only_when_it_is_wanted),
+           UNIT_TEST(a_full_buffer_has_no_room), UNIT_TEST(who_wants_room_reads_on),
+           UNIT_TEST(a_removed_watch_wants_nothing), UNIT_TEST(what_cannot_be_watched_is_refused))
