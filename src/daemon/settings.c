@@ -54,11 +54,15 @@ static void format_span(char buffer[static SETTING_TEXT_MAX], const void *value)
 
 static int parse_wait(const char *text, void *ret, const char **ret_why)
 {
-        usec_t none;
+        usec_t wait;
+        int r = parse_span(text, ret, ret_why);
 
-        if (usec_parse(text, &none) < 0 || none > 0)
-                return parse_span(text, ret, ret_why);
-        memcpy(ret, &none, sizeof(none));
+        if (r >= 0 || usec_parse(text, &wait) < 0)
+                return r;
+        *ret_why = "must be 0, or from 1ms to 30d";
+        if (wait > 0)
+                return -EINVAL;
+        memcpy(ret, &wait, sizeof(wait));
         return 0;
 }
 

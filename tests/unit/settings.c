@@ -20,6 +20,8 @@ static const struct {
                 {SETTING_REPLY_REFRESH, "12m", "12min"},
                 {SETTING_WRITE_TIMEOUT, "5s", NULL},
                 {SETTING_WRITE_TIMEOUT, "0", "0s"},
+                {SETTING_WRITE_TIMEOUT, "0ms", "0s"},
+                {SETTING_WRITE_TIMEOUT, "1ms", NULL},
                 {SETTING_MAX_SESSIONS, "0", NULL},
                 {SETTING_MAX_SESSIONS, "1", NULL},
                 {SETTING_MAX_SESSIONS, "1000000", NULL},
@@ -89,6 +91,10 @@ static const struct {
                 {SETTING_UNREPLIED_TIMEOUT, "0s"},
                 {SETTING_REPLY_REFRESH, "31d"},
                 {SETTING_WRITE_TIMEOUT, "1y"},
+                {SETTING_WRITE_TIMEOUT, ""},
+                {SETTING_WRITE_TIMEOUT, "999us"},
+                {SETTING_WRITE_TIMEOUT, "-0"},
+                {SETTING_WRITE_TIMEOUT, "no"},
                 {SETTING_MAX_SESSIONS, ""},
                 {SETTING_MAX_SESSIONS, "-3"},
                 {SETTING_MAX_SESSIONS, "+3"},
@@ -280,6 +286,38 @@ START_TEST(given_values_are_kept)
 }
 END_TEST
 
+START_TEST(a_refused_wait_tells_that_there_may_be_none)
+{
+        const char *why = NULL;
+        Settings s = {0};
+
+        ck_assert_int_eq(settings_parse(&s, SETTING_WRITE_TIMEOUT, "0.5ms", &why), -EINVAL);
+        ck_assert_str_eq(why, "must be 0, or from 1ms to 30d");
+        ck_assert_int_eq(settings_parse(&s, SETTING_WRITE_TIMEOUT, "soon", &why), -EINVAL);
+        ck_assert_str_eq(why, "expected a time span like 180s, 3min or 500ms");
+        ck_assert_int_eq(settings_parse(&s, SETTING_SESSION_TIMEOUT, "0", &why), -EINVAL);
+        ck_assert_str_eq(why, "must be from 1ms to 30d");
+}
+END_TEST
+
+/* A nought that was given is a value like any other, and no gap for a default to fill. */
+START_TEST(no_wait_is_kept)
+{
+        Settings s = {0}, over = {0};
+
+        set(&s, SETTING_WRITE_TIMEOUT, "0");
+        settings_complete(&s);
+        ck_assert_uint_eq(s.write_timeout, 0);
+        ck_assert(prints(&s, true, SETTING_WRITE_TIMEOUT, "0s"));
+        s = (Settings){0};
+        set(&s, SETTING_WRITE_TIMEOUT, "5s");
+        set(&over, SETTING_WRITE_TIMEOUT, "0");
+        settings_overlay(&s, &over);
+        settings_complete(&s);
+        ck_assert_uint_eq(s.write_timeout, 0);
+}
+END_TEST
+
 static const struct {
         const char *session, *unreplied, *refresh; /* NULL: not given */
         usec_t expected_unreplied, expected_refresh;
@@ -347,6 +385,7 @@ END_TEST
 UNIT_SUITE("daemon/settings", UNIT_LOOP(good_values, ELEMENTSOF(good)), UNIT_LOOP(bad_values, ELEMENTSOF(bad)),
            UNIT_LOOP(levels_are_those_of_syslog, 4), UNIT_TEST(every_setting_is_described),
            UNIT_TEST(what_was_given_lies_over_what_was_not), UNIT_LOOP(each_setting_is_laid_over_alone, N_SETTINGS),
-           UNIT_TEST(defaults), UNIT_TEST(given_values_are_kept),
+           UNIT_TEST(defaults), UNIT_TEST(given_values_are_kept), UNIT_TEST(no_wait_is_kept),
+           UNIT_TEST(a_refused_wait_tells_that_there_may_be_none),
            UNIT_LOOP(ages_follow_the_session_timeout, ELEMENTSOF(ages)), UNIT_LOOP(what_is_printed_is_accepted, 6),
            UNIT_TEST(a_section_of_a_name_prints_no_level))
