@@ -122,6 +122,8 @@ static int forward_run(Relay *relay, Session *session, const Run *run, usec_t no
         uint64_t n_icmp = 0;
         int r;
 
+        if (session->n_waiting > 0 && (r = waiting_resume(relay, session)) < 0)
+                return r;
         if (session->n_waiting > 0)
                 stand_in_line(run->first, run->n);
         else {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Believes: a UDP socket becomes writable when half of its buffer is free again, and level-triggered epoll says so.
+ * Believes: a UDP socket becomes writable when half of its buffer is free again, and level-triggered epoll says so; who
+ * asks earlier, because the next datagram is here or a wait is over, may find room before that.
  * Refuses: to wait for anything but a full buffer; an upstream that cannot be reached is no reason to keep datagrams.
  */
 #include <errno.h>
@@ -160,11 +161,26 @@ usec_t waiting_deadline(const WaitingRoom *room)
         return deadline;
 }
 
+static Seat *first_due(const WaitingRoom *room, usec_t now)
+{
+        Seat *seat = seat_of(room->taken.first);
+
+        while (seat && seat->until > now)
+                seat = seat_of(seat->node.next);
+        return seat;
+}
+
+/* What is due is tried once more before it is dropped: epoll speaks only when half of the buffer is free. */
 void waiting_expire(Relay *relay, usec_t now)
 {
-        for (Seat *seat = seat_of(relay->waiting->taken.first), *next; seat; seat = next) {
-                next = seat_of(seat->node.next);
-                if (seat->until <= now)
-                        seat_drop(relay, seat, VERDICT_WRITE_TIMEOUT);
+        for (Seat *due; (due = first_due(relay->waiting, now));) {
+                Session *session = due->session;
+
+                (void)waiting_resume(relay, session);
+                for (Seat *seat = seat_of(relay->waiting->taken.first), *next; seat; seat = next) {
+                        next = seat_of(seat->node.next);
+                        if (seat->session == session && seat->until <= now)
+                                seat_drop(relay, seat, VERDICT_WRITE_TIMEOUT);
+                }
         }
 }

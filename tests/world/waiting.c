@@ -295,25 +295,50 @@ START_TEST(a_burst_is_parted_in_order)
 END_TEST
 
 /* The kernel says that there is room when half of the buffer is free. Until then nobody is woken, and nothing spins. */
-START_TEST(less_than_half_of_the_buffer_is_no_room_yet)
+static void jam_loosen(Jam *jam, unsigned n_waiting)
+{
+        send_until_waiting(jam, &jam->senders[0], n_waiting);
+        cable_burst("15k");
+        cable_nudge();
+        arrive(jam);
+        ck_assert_uint_ge(jam->senders[0].n_came, 8);
+        ck_assert_uint_eq(n_waiting_of_all(jam), n_waiting);
+        ck_assert(!has_work(jam));
+}
+
+/* Opens the cable; all that was ever sent has come. */
+static void check_all_come(Jam *jam)
+{
+        cable_burst("100k");
+        cable_nudge();
+        arrive(jam);
+        ck_assert_uint_eq(n_waiting_of_all(jam), 0);
+        ck_assert_uint_eq(counted(jam, VERDICT_FORWARDED), jam->senders[0].next);
+}
+
+START_TEST(the_next_datagram_finds_the_room_that_nobody_told_of)
 {
         Jam jam;
 
         jam_init_for(&jam, USEC_PER_SEC);
-        send_until_waiting(&jam, &jam.senders[0], 3);
-        cable_burst("15k");
-        cable_nudge();
-        arrive(&jam);
-        ck_assert_uint_ge(jam.senders[0].n_came, 8);
-        ck_assert_uint_eq(n_waiting_of_all(&jam), 3);
-        ck_assert(!has_work(&jam));
-        send_some(&jam, &jam.senders[0], 1); /* it would find room, but others were here before */
-        ck_assert_uint_eq(n_waiting_of_all(&jam), 4);
-        cable_burst("100k");
-        cable_nudge();
-        arrive(&jam);
+        jam_loosen(&jam, 3);
+        send_some(&jam, &jam.senders[0], 1); /* those that were here before go first */
         ck_assert_uint_eq(n_waiting_of_all(&jam), 0);
-        ck_assert_uint_eq(counted(&jam, VERDICT_FORWARDED), jam.senders[0].next);
+        check_all_come(&jam);
+        jam_done(&jam);
+}
+END_TEST
+
+START_TEST(so_does_the_end_of_a_wait)
+{
+        Jam jam;
+
+        jam_init_for(&jam, USEC_PER_SEC);
+        jam_loosen(&jam, 3);
+        world_pass(&jam.line.w, USEC_PER_SEC);
+        ck_assert_uint_eq(n_waiting_of_all(&jam), 0);
+        ck_assert_uint_eq(counted(&jam, VERDICT_WRITE_TIMEOUT), 0);
+        check_all_come(&jam);
         jam_done(&jam);
 }
 END_TEST
@@ -668,9 +693,10 @@ START_TEST(replies_never_wait)
 END_TEST
 
 WORLD_SUITE("waiting", what_waits_leaves_in_order_when_there_is_room, a_burst_is_parted_in_order,
-            less_than_half_of_the_buffer_is_no_room_yet, who_waited_in_vain_is_dropped_on_time,
-            who_came_later_outlasts_who_came_first, without_a_write_timeout_nobody_waits, nobody_else_waits,
-            replies_pass_those_who_wait, two_sessions_that_wait_keep_each_its_order, seats_are_limited,
-            closed_sessions_leave_their_seats, expired_sessions_leave_their_seats, a_train_takes_one_seat,
-            trains_wait_whole, a_train_that_waited_in_vain_is_all_its_datagrams, who_waits_over_a_reload_still_leaves,
+            the_next_datagram_finds_the_room_that_nobody_told_of, so_does_the_end_of_a_wait,
+            who_waited_in_vain_is_dropped_on_time, who_came_later_outlasts_who_came_first,
+            without_a_write_timeout_nobody_waits, nobody_else_waits, replies_pass_those_who_wait,
+            two_sessions_that_wait_keep_each_its_order, seats_are_limited, closed_sessions_leave_their_seats,
+            expired_sessions_leave_their_seats, a_train_takes_one_seat, trains_wait_whole,
+            a_train_that_waited_in_vain_is_all_its_datagrams, who_waits_over_a_reload_still_leaves,
             who_waits_over_a_reload_still_expires, who_waits_for_an_upstream_that_moves_goes_there, replies_never_wait)
