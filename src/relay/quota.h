@@ -26,30 +26,23 @@ static inline bool quota_full(const Quota *q)
         return q;
 }
 
-/* Gives back what was taken, here and above, up to but not `end`. */
-static inline void quota_give_up_to(Quota *q, const Quota *end)
-{
-        for (; q != end; q = q->parent)
-                (void)counter_share(&q->current, (uint64_t)-1);
-}
-
+/* Gives back what was taken, here and above. */
 static inline void quota_give(Quota *q)
 {
-        quota_give_up_to(q, NULL);
+        for (; q; q = q->parent)
+                (void)counter_share(&q->current, (uint64_t)-1);
 }
 
 /* Takes one, here and above. false: there is nothing left, and nothing was taken. */
 static inline bool quota_take(Quota *q)
 {
-        for (Quota *level = q; level; level = level->parent) {
-                uint64_t taken = counter_share(&level->current, 1) + 1;
+        uint64_t taken = counter_share(&q->current, 1) + 1;
 
-                if (taken > counter_get(&level->limit)) {
-                        quota_give_up_to(q, level->parent);
-                        return false;
-                }
-                counter_raise(&level->peak, taken);
+        if (taken > counter_get(&q->limit) || (q->parent && !quota_take(q->parent))) {
+                (void)counter_share(&q->current, (uint64_t)-1);
+                return false;
         }
+        counter_raise(&q->peak, taken); /* not before it is certain: what is refused above was never here */
         return true;
 }
 
