@@ -145,14 +145,14 @@ static bool take_listed(Sources *sources, Source *ret)
         return true;
 }
 
-/* The client's own port; when that is taken, or stays with the host, any other. */
+/* The client's own port; when that is taken, or stays with the host, any other. 0: there is none. */
 static uint16_t port_for_client(const SourcesSettings *s, const Flow *flow, unsigned attempt)
 {
         const PortRange own = {flow->client_port, flow->client_port};
 
-        return attempt == 0 && port_range_overlap(&own, &s->reserved) == 0
-                               ? flow->client_port
-                               : nth_port(s, randombytes_uniform(n_ports(s)));
+        if (attempt == 0 && port_range_overlap(&own, &s->reserved) == 0)
+                return flow->client_port;
+        return n_ports(s) > 0 ? nth_port(s, randombytes_uniform(n_ports(s))) : 0;
 }
 
 bool sources_take(Sources *sources, const Flow *flow, unsigned attempt, Source *ret)
@@ -161,13 +161,11 @@ bool sources_take(Sources *sources, const Flow *flow, unsigned attempt, Source *
 
         if (s->clients.length == 0)
                 return take_listed(sources, ret);
-        if (attempt > 0 && n_ports(s) == 0)
-                return false;
         *ret = (Source){.pair = NO_PAIR,
                         .address = {.family = AF_INET6,
                                     .v6 = prefix_address(&s->clients, ntohl(flow->client.s_addr)),
                                     .port = port_for_client(s, flow, attempt)}};
-        return true;
+        return ret->address.port > 0;
 }
 
 void sources_give(Sources *sources, uint32_t pair)
