@@ -236,13 +236,19 @@ void config_whole(const Config *config, Settings *ret)
         settings_complete(ret);
 }
 
+/* The section [Relay NAME], or NULL. */
+static const ConfigSection *own_section(const Config *config, const char *name)
+{
+        for (size_t i = 1; i < config->n_sections; i++)
+                if (strcmp(config->sections[i].name, name) == 0)
+                        return &config->sections[i];
+        return NULL;
+}
+
 int config_for(const Config *config, const char *listener_name, Settings *ret)
 {
-        const ConfigSection *own = NULL;
+        const ConfigSection *own = own_section(config, listener_name);
 
-        for (size_t i = 1; i < config->n_sections && !own; i++)
-                if (strcmp(config->sections[i].name, listener_name) == 0)
-                        own = &config->sections[i];
         if (!own && strcmp(listener_name, LISTENER_DEFAULT_NAME) != 0)
                 return -ENOENT;
         *ret = config->sections[0].settings;
@@ -260,8 +266,7 @@ static const char *section_mistake(const Settings *s)
                 return "no upstream: write Upstream= there or under [Relay]";
         if (s->source_addresses.n > 0 && s->source_prefix.n > 0)
                 return "SourceAddress= and SourcePrefix= exclude each other; an empty SourceAddress= takes back the "
-                       "one of "
-                       "[Relay]";
+                       "one of [Relay]";
         return NULL;
 }
 
@@ -276,7 +281,8 @@ unsigned config_check(const Config *config, FILE *problems)
                              "no upstream: write Upstream=[address]:port under [Relay] in %s, or give --upstream",
                              config->path);
                 n_problems++;
-        } else if (settings.upstream.port != 0 && (mistake = section_mistake(&settings))) {
+        } else if (settings.upstream.port != 0 && !own_section(config, LISTENER_DEFAULT_NAME) &&
+                   (mistake = section_mistake(&settings))) {
                 problem_tell(problems, "%s: [Relay]: %s", config->path, mistake);
                 n_problems++;
         }

@@ -502,6 +502,66 @@ START_TEST(every_name_needs_an_upstream)
 }
 END_TEST
 
+#define ADDRESS "SourceAddress=2001:db8:5::1\n"
+#define PREFIX "SourcePrefix=2001:db8:64::/96\n"
+#define UPSTREAM "Upstream=[::1]:1\n"
+#define EXCLUDE "SourceAddress= and SourcePrefix= exclude each other"
+
+static const struct {
+        const char *text;
+        const char *problem; /* NULL: none */
+} exclusions[] = {
+                {"[Relay]\n" UPSTREAM ADDRESS, NULL},
+                {"[Relay]\n" UPSTREAM PREFIX, NULL},
+                {"[Relay]\n" UPSTREAM ADDRESS "SourcePrefix=\n", NULL},
+                {"[Relay]\n" UPSTREAM "SourceAddress=\n" PREFIX, NULL},
+                {"[Relay]\n" UPSTREAM ADDRESS "[Relay a]\nSourceAddress=\n" PREFIX, NULL},
+                {"[Relay]\n" UPSTREAM PREFIX "[Relay a]\nSourcePrefix=\n" ADDRESS, NULL},
+                {"[Relay a]\n" UPSTREAM ADDRESS "[Relay b]\n" UPSTREAM PREFIX, NULL},
+                {"[Relay]\n" UPSTREAM ADDRESS PREFIX, PATH ": [Relay]: " EXCLUDE},
+                {"[Relay]\n" UPSTREAM "\n[Relay a]\n" ADDRESS PREFIX, PATH ":4: [Relay a]: " EXCLUDE},
+                {"[Relay]\n" UPSTREAM ADDRESS "[Relay b]\n" PREFIX, PATH ":4: [Relay b]: " EXCLUDE},
+                {"[Relay]\n" UPSTREAM PREFIX "[Relay b]\n" ADDRESS, PATH ":4: [Relay b]: " EXCLUDE},
+                {"[Relay]\n" PREFIX "[Relay b]\n" UPSTREAM ADDRESS, PATH ":3: [Relay b]: " EXCLUDE},
+                /* listeners of the default name may have a section of their own */
+                {"[Relay]\n" UPSTREAM PREFIX "[Relay relay]\n" ADDRESS, PATH ":4: [Relay relay]: " EXCLUDE},
+                {"[Relay]\n" UPSTREAM ADDRESS PREFIX "[Relay relay]\nSourcePrefix=\n", NULL},
+};
+
+/* Which section it is, and only once: one mistake is one line. */
+START_TEST(sources_that_exclude_each_other)
+{
+        ck_assert_uint_eq(load(exclusions[_i].text), 0);
+        ck_assert_msg(config_check(config, problems.to) == !!exclusions[_i].problem, "%s", unit_text(&problems));
+        if (exclusions[_i].problem)
+                check_problem(exclusions[_i].problem);
+        ck_assert_uint_eq(unit_count_lines(unit_text(&problems)), !!exclusions[_i].problem);
+}
+END_TEST
+
+/* A flag holds for every section. */
+START_TEST(a_flag_that_excludes_what_is_in_the_file)
+{
+        set_flag(SETTING_SOURCE_PREFIX, "2001:db8:64::/96");
+        ck_assert_uint_eq(load("[Relay]\n" UPSTREAM "[Relay a]\n" ADDRESS), 0);
+        ck_assert_uint_eq(config_check(config, problems.to), 1);
+        check_problem(PATH ":3: [Relay a]: " EXCLUDE);
+}
+END_TEST
+
+START_TEST(an_empty_value_takes_back_what_is_inherited)
+{
+        ck_assert_uint_eq(load("[Relay]\n" UPSTREAM ADDRESS "SourcePorts=20000-20009\n[Relay a]\nSourceAddress=\n"
+                               "SourcePorts=\n[Relay b]\n"),
+                          0);
+        ck_assert_uint_eq(settings_of("relay").source_addresses.n, 1);
+        ck_assert_uint_eq(settings_of("b").source_addresses.n, 1);
+        ck_assert_uint_eq(settings_of("b").source_ports.high, 20009);
+        ck_assert_uint_eq(settings_of("a").source_addresses.n, 0);
+        ck_assert_uint_eq(settings_of("a").source_ports.high, 0);
+}
+END_TEST
+
 static const char *const files[] = {
                 "",
                 "[Relay]\nUpstream=[2001:db8:100::10]:51820\n",
@@ -515,6 +575,7 @@ static const char *const files[] = {
                 "space]\nMaxSessions=2\n",
                 "[Relay]\nUpstream=[::1]:1\nSessionTimeoutSec=30d\n",
                 "[Relay]\nUpstream=[::1]:1\n[Relay slow]\nSessionTimeoutSec=20d\n",
+                "[Relay]\n" UPSTREAM ADDRESS "SourcePorts=20000-29999\n[Relay a]\nSourceAddress=\n" PREFIX,
 };
 
 /* What is printed is accepted, means the same, and prints the same again. */
@@ -573,5 +634,6 @@ UNIT_SUITE("daemon/config", UNIT_LOOP(mistakes_are_named, ELEMENTSOF(mistakes)),
            UNIT_TEST(an_unreadable_file), UNIT_TEST(as_many_sections_as_there_is_room_for),
            UNIT_TEST(flags_win_over_names_and_names_over_the_rest), UNIT_TEST(no_wait_wins_over_a_wait),
            UNIT_TEST(a_flag_of_no_wait_wins_over_all), UNIT_TEST(names_without_a_section),
-           UNIT_TEST(every_name_needs_an_upstream), UNIT_LOOP(what_is_printed_is_accepted, ELEMENTSOF(files)),
-           UNIT_TEST(flags_are_printed_too))
+           UNIT_TEST(every_name_needs_an_upstream), UNIT_LOOP(sources_that_exclude_each_other, ELEMENTSOF(exclusions)),
+           UNIT_TEST(a_flag_that_excludes_what_is_in_the_file), UNIT_TEST(an_empty_value_takes_back_what_is_inherited),
+           UNIT_LOOP(what_is_printed_is_accepted, ELEMENTSOF(files)), UNIT_TEST(flags_are_printed_too))
