@@ -316,8 +316,226 @@ START_TEST(formats)
 }
 END_TEST
 
+static const struct {
+        const char *text, *formatted; /* NULL: as the text */
+        unsigned n;
+} good_prefixes[] = {
+                {"", NULL, 0},
+                {" \t ", "", 0},
+                {"2001:db8:5::1", NULL, 1},
+                {"2001:db8:5::/64", NULL, 1},
+                {"2001:db8:5::1/128", "2001:db8:5::1", 1},
+                {"2001:db8:5::/064", "2001:db8:5::/64", 1},
+                {"8000::/1", NULL, 1},
+                {"2001:db8:5::fe/127", NULL, 1},
+                {"::1", NULL, 1},
+                {"fec0::1 fd00::1 fe00::1", NULL, 3},
+                {"\t2001:DB8::1  2001:db8:0:0::2 ", "2001:db8::1 2001:db8::2", 2},
+                {"::2 ::3 ::4 ::5 ::6 ::7 ::8 ::9 ::a ::b ::c ::d ::e ::f ::10 ::11", "", 16},
+};
+
+START_TEST(good_prefix_list)
+{
+        const char *text = good_prefixes[_i].text, *formatted = good_prefixes[_i].formatted, *why = NULL;
+        char buffer[PREFIX_LIST_TEXT_MAX];
+        PrefixList list, again;
+
+        ck_assert_msg(prefix_list_parse(text, &list, &why) == 0, "%s: %s", text, why);
+        ck_assert_uint_eq(list.n, good_prefixes[_i].n);
+        (void)prefix_list_format(buffer, &list);
+        if (list.n < PREFIX_LIST_MAX)
+                ck_assert_str_eq(buffer, formatted ? formatted : text);
+        ck_assert_int_eq(prefix_list_parse(buffer, &again, &why), 0);
+        ck_assert_mem_eq(&again, &list, sizeof(list));
+}
+END_TEST
+
+/* The longest addresses with the longest lengths. */
+START_TEST(the_longest_prefix_list)
+{
+        char text[2 * PREFIX_LIST_TEXT_MAX] = "", buffer[PREFIX_LIST_TEXT_MAX];
+        const char *why = NULL;
+        PrefixList list;
+
+        for (unsigned i = 0; i < PREFIX_LIST_MAX; i++)
+                (void)sprintf(text + strlen(text), "%s2001:db8:ffff:ffff:ffff:ffff:ffff:ff%02x/127", i > 0 ? " " : "",
+                              0xd0 + 2 * i);
+        ck_assert_msg(prefix_list_parse(text, &list, &why) == 0, "%s", why);
+        ck_assert_str_eq(prefix_list_format(buffer, &list), text);
+        memset(text, ' ', sizeof(text) - 1);
+        text[sizeof(buffer) - 1] = '\0';
+        ck_assert_int_eq(prefix_list_parse(text, &list, &why), 0);
+        text[sizeof(buffer) - 1] = ' ';
+        text[sizeof(buffer)] = '\0';
+        ck_assert_int_eq(prefix_list_parse(text, &list, &why), -EINVAL);
+        ck_assert_str_eq(why, "too long");
+}
+END_TEST
+
+static const struct {
+        const char *text, *why; /* part of the reason */
+} bad_prefixes[] = {
+                {"192.0.2.1", "not an IPv6 address"},
+                {"2001:db8::1,2001:db8::2", "not an IPv6 address"},
+                {"[2001:db8::1]", "not an IPv6 address"},
+                {"2001:db8::g", "not an IPv6 address"},
+                {"2001:db8:", "not an IPv6 address"},
+                {"/64", "not an IPv6 address"},
+                {"home.example", "not an IPv6 address"},
+                {"2001:db8::1\n", "not an IPv6 address"},
+                {"2001:db8::1 x", "not an IPv6 address"},
+                {"2001:db8:1111:1111:1111:1111:1111:1111:1111:1111:1111", "not an IPv6 address"},
+                {"2001:db8::/", "expected"},
+                {"2001:db8::/ 64", "expected"},
+                {"2001:db8::/64/64", "expected"},
+                {"2001:db8::/+64", "expected"},
+                {"2001:db8::/-1", "expected"},
+                {"2001:db8::/0x40", "expected"},
+                {"2001:db8::/0064", "expected"},
+                {"2001:db8::/64k", "expected"},
+                {"2001:db8::/0", "1 to 128"},
+                {"2001:db8::/129", "1 to 128"},
+                {"2001:db8::/999", "1 to 128"},
+                {"2001:db8::1/64", "not zero"},
+                {"2001:db8::1/127", "not zero"},
+                {"2001:db8:8000::/32", "not zero"},
+                {"c000::/1", "not zero"},
+                {"fe80::1", "link-local"},
+                {"febf::1", "link-local"},
+                {"fe80::/10", "link-local"},
+                {"fe80::1%lo", "zone"},
+                {"2001:db8::1%lo", "zone"},
+                {"2001:db8::1%", "network interface"},
+                {"::", "of this kind"},
+                {"::/96", "of this kind"},
+                {"ff02::1", "of this kind"},
+                {"ff00::/8", "of this kind"},
+                {"::ffff:192.0.2.1", "of this kind"},
+                {"::ffff:0:0/96", "of this kind"},
+                {"::2 ::3 ::4 ::5 ::6 ::7 ::8 ::9 ::a ::b ::c ::d ::e ::f ::10 ::11 ::12", "more than 16"},
+};
+
+START_TEST(bad_prefix_list)
+{
+        const char *text = bad_prefixes[_i].text, *expected = bad_prefixes[_i].why, *why = NULL;
+        PrefixList list = {.n = 4711};
+
+        ck_assert_msg(prefix_list_parse(text, &list, &why) == -EINVAL, "accepted: %s", text);
+        ck_assert_msg(why && strstr(why, expected), "%s: `%s` instead of something with `%s`", text, why, expected);
+        ck_assert_uint_eq(list.n, 4711);
+}
+END_TEST
+
+/* The client's address is the end of a prefix of 96 bits; the n-th address of a shorter one is counted from its end. */
+START_TEST(addresses_in_a_prefix)
+{
+        static const struct {
+                const char *prefix;
+                uint32_t number;
+                const char *address;
+        } cases[] = {
+                        {"2001:db8:64::/96", 0xc000020a, "2001:db8:64::192.0.2.10"},
+                        {"2001:db8:64::/96", 0, "2001:db8:64::"},
+                        {"2001:db8:64::/96", UINT32_MAX, "2001:db8:64::ffff:ffff"},
+                        {"2001:db8:64:1:2:3::/96", 0x01020304, "2001:db8:64:1:2:3:102:304"},
+                        {"2001:db8:5::/64", 16, "2001:db8:5::10"},
+                        {"2001:db8:5::f0/124", 15, "2001:db8:5::ff"},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                struct in6_addr expected, address;
+                const char *why;
+                PrefixList list;
+
+                ck_assert_int_eq(prefix_list_parse(cases[i].prefix, &list, &why), 0);
+                ck_assert_int_eq(inet_pton(AF_INET6, cases[i].address, &expected), 1);
+                address = prefix_address(&list.items[0], cases[i].number);
+                ck_assert_mem_eq(&address, &expected, sizeof(expected));
+        }
+}
+END_TEST
+
+static const struct {
+        const char *text;
+        PortRange range; /* 0: refused */
+} port_ranges[] = {
+                {"1024-65535", {1024, 65535}},
+                {"20000-29999", {20000, 29999}},
+                {"65535-65535", {65535, 65535}},
+                {"02000-2000", {2000, 2000}},
+                {"2001-2000", {0, 0}},
+                {"1023-2000", {0, 0}},
+                {"0-2000", {0, 0}},
+                {"2000-65536", {0, 0}},
+                {"65536-65537", {0, 0}},
+                {"2000-99999", {0, 0}},
+                {"002000-2001", {0, 0}},
+                {"2000-002001", {0, 0}},
+                {"2000", {0, 0}},
+                {"2000-", {0, 0}},
+                {"-2000", {0, 0}},
+                {"-", {0, 0}},
+                {"", {0, 0}},
+                {"2000--3000", {0, 0}},
+                {"2000-3000-", {0, 0}},
+                {"2000 -3000", {0, 0}},
+                {"2000- 3000", {0, 0}},
+                {"+2000-3000", {0, 0}},
+                {"2000-+3000", {0, 0}},
+                {"2000:3000", {0, 0}},
+                {"a-b", {0, 0}},
+                {"2000-3000\n", {0, 0}},
+};
+
+START_TEST(port_range)
+{
+        const PortRange expected = port_ranges[_i].range, untouched = {47, 11};
+        const bool good = expected.low > 0;
+        PortRange range = untouched;
+        const char *why = NULL;
+
+        ck_assert_msg(port_range_parse(port_ranges[_i].text, &range, &why) == (good ? 0 : -EINVAL), "%s: %s",
+                      port_ranges[_i].text, why);
+        ck_assert_uint_eq(range.low, good ? expected.low : untouched.low);
+        ck_assert_uint_eq(range.high, good ? expected.high : untouched.high);
+        ck_assert(good || (why && *why));
+}
+END_TEST
+
+static const struct {
+        PortRange a, b;
+        unsigned a_size, overlap;
+} overlaps[] = {
+                {{10, 19}, {10, 19}, 10, 10},
+                {{10, 19}, {1, 9}, 10, 0},
+                {{10, 19}, {1, 10}, 10, 1},
+                {{10, 19}, {19, 30}, 10, 1},
+                {{10, 19}, {20, 30}, 10, 0},
+                {{10, 19}, {12, 15}, 10, 4},
+                {{10, 19}, {0, UINT16_MAX}, 10, 10},
+                {{10, 19}, {2, 1}, 10, 0},
+                {{10, 19}, {15, 14}, 10, 0},
+                {{2, 1}, {2, 1}, 0, 0},
+                {{0, UINT16_MAX}, {0, 0}, 65536, 1},
+                {{0, UINT16_MAX}, {0, UINT16_MAX}, 65536, 65536},
+                {{UINT16_MAX, UINT16_MAX}, {0, UINT16_MAX}, 1, 1},
+};
+
+START_TEST(port_ranges_overlap)
+{
+        const PortRange *a = &overlaps[_i].a, *b = &overlaps[_i].b;
+
+        ck_assert_uint_eq(port_range_size(a), overlaps[_i].a_size);
+        ck_assert_uint_eq(port_range_overlap(a, b), overlaps[_i].overlap);
+        ck_assert_uint_eq(port_range_overlap(b, a), overlaps[_i].overlap);
+}
+END_TEST
+
 UNIT_SUITE("wire/address", UNIT_LOOP(good_listener, ELEMENTSOF(good_listeners)),
            UNIT_LOOP(bad_listener, ELEMENTSOF(bad_listeners)), UNIT_LOOP(good_endpoint, ELEMENTSOF(good_endpoints)),
            UNIT_LOOP(bad_endpoint, ELEMENTSOF(bad_endpoints)), UNIT_TEST(every_byte_in_every_place),
            UNIT_LOOP(honest_sources, ELEMENTSOF(sources)), UNIT_TEST(other_families_are_no_upstream),
-           UNIT_TEST(equal_addresses), UNIT_TEST(formats))
+           UNIT_TEST(equal_addresses), UNIT_TEST(formats), UNIT_LOOP(good_prefix_list, ELEMENTSOF(good_prefixes)),
+           UNIT_TEST(the_longest_prefix_list), UNIT_LOOP(bad_prefix_list, ELEMENTSOF(bad_prefixes)),
+           UNIT_TEST(addresses_in_a_prefix), UNIT_LOOP(port_range, ELEMENTSOF(port_ranges)),
+           UNIT_LOOP(port_ranges_overlap, ELEMENTSOF(overlaps)))

@@ -7,19 +7,38 @@
 #include "unit.h"
 
 static const struct {
-        const char *range;
+        PortRange host, reserved, sources;
         uint64_t sessions;
-} ranges[] = {{"32768 60999", 14116}, {"1024 65535", 32256}, {"40000 40001", 1}, {"40000 40009", 5}};
+} ranges[] = {
+                {{32768, 60999}, {32768, 34531}, {46884, 60999}, 14116},
+                {{1024, 65535}, {1024, 5055}, {33280, 65535}, 32256},
+                {{40000, 40001}, {40000, 40000}, {40001, 40001}, 1},
+                {{40000, 40002}, {40000, 40000}, {40001, 40002}, 1},
+                {{40000, 40009}, {40000, 40000}, {40005, 40009}, 5},
+                {{40000, 40031}, {40000, 40001}, {40016, 40031}, 16},
+                {{65520, 65535}, {65520, 65520}, {65528, 65535}, 8},
+};
 
-START_TEST(half_of_the_ports)
+static void check_range(const PortRange *got, const PortRange *expected)
 {
-        char command[128];
+        ck_assert_uint_eq(got->low, expected->low);
+        ck_assert_uint_eq(got->high, expected->high);
+}
 
-        if (!unit_own_network())
+/* The first sixteenth is the host's alone; half of all are enough by default; the upper half is for own addresses. */
+START_TEST(the_hosts_ports_are_divided)
+{
+        const PortRange host = ranges[_i].host, reserved = limits_reserved_ports(host),
+                        sources = limits_source_ports(host);
+        PortRange read;
+
+        check_range(&reserved, &ranges[_i].reserved);
+        check_range(&sources, &ranges[_i].sources);
+        ck_assert_uint_eq(port_range_overlap(&reserved, &sources), 0);
+        if (!unit_own_network() || !unit_own_ports(host.low, host.high))
                 return;
-        (void)snprintf(command, sizeof(command), "echo %s > /proc/sys/net/ipv4/ip_local_port_range", ranges[_i].range);
-        if (!unit_run(command))
-                return; /* a network of one's own without the right to set it up */
+        read = limits_host_ports();
+        check_range(&read, &host);
         ck_assert_uint_eq(limits_default_sessions(), ranges[_i].sessions);
 }
 END_TEST
@@ -123,7 +142,7 @@ START_TEST(kernels_that_damage_trains_are_known)
 }
 END_TEST
 
-UNIT_SUITE("daemon/limits", UNIT_LOOP(half_of_the_ports, ELEMENTSOF(ranges)),
+UNIT_SUITE("daemon/limits", UNIT_LOOP(the_hosts_ports_are_divided, ELEMENTSOF(ranges)),
            UNIT_LOOP(the_soft_limit_is_raised_and_some_is_left, ELEMENTSOF(files)),
            UNIT_TEST(sessions_grow_with_the_limit), UNIT_TEST(without_descriptors_the_kernels_default_counts),
            UNIT_LOOP(kernels_that_damage_trains_are_known, ELEMENTSOF(kernels)))

@@ -195,6 +195,14 @@ bool unit_own_mounts(void)
         return true;
 }
 
+bool unit_own_ports(unsigned low, unsigned high)
+{
+        char text[32];
+
+        (void)snprintf(text, sizeof(text), "%u %u", low, high);
+        return write_text("/proc/sys/net/ipv4/ip_local_port_range", text);
+}
+
 bool unit_run(const char *command)
 {
         return system(command) == 0;

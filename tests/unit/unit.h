@@ -68,6 +68,9 @@ int unit_stderr_stall(void);
 bool unit_own_network(void);
 bool unit_own_mounts(void);
 
+/* The ports that the kernel hands out in a network of one's own. false: it cannot be set up. */
+bool unit_own_ports(unsigned low, unsigned high);
+
 /* Runs a shell command; false if it failed. */
 bool unit_run(const char *command);
 
