@@ -46,7 +46,7 @@ static int open_from_sources(Upstream *upstream, const Flow *flow, Leg *leg)
                 if (r >= 0)
                         return 0;
                 sources_give(upstream->sources, source.pair);
-                if (r != -EADDRINUSE && r != -EACCES) /* a port below 1024 takes a privilege */
+                if (r != -EADDRINUSE)
                         return r;
         }
         return -EADDRINUSE;

@@ -97,11 +97,14 @@ static int ipv6_socket(void)
         return TAKE_FD(fd);
 }
 
+/* A port that takes a privilege (below 1024) is to the caller like one that somebody else has. */
 static int bind_to(int fd, const Address *from)
 {
         struct sockaddr_in6 name = to_sockaddr_in6(from);
 
-        return bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0 ? -errno : 0;
+        if (bind(fd, (struct sockaddr *)&name, sizeof(name)) == 0)
+                return 0;
+        return errno == EACCES ? -EADDRINUSE : -errno;
 }
 
 bool udp_is_local(const Address *address)
