@@ -60,32 +60,60 @@ static const struct {
 } shapes[] = {{2, 1, 0},    {2, 100, 0},  {2, 100, 1},   {3, 1200, 0}, {10, 1400, 1399}, {44, 1472, 0},
               {63, 500, 7}, {64, 500, 0}, {64, 1000, 0}, {64, 1, 0},   {1, 1000, 999},   {1, 1000, 1}};
 
-START_TEST(a_train_goes_through_whole_both_ways)
+/* Trains of every shape stay whole, both ways. */
+static void check_whole(Line *line)
 {
         uint16_t segment;
-        Line line;
 
-        start(&line, NULL);
-        ck_assert_int_eq(udp_set_trains(line.home), 0);
-        ck_assert_int_eq(udp_set_trains(line.client), 0);
+        ck_assert_int_eq(udp_set_trains(line->home), 0);
+        ck_assert_int_eq(udp_set_trains(line->client), 0);
         for (size_t i = 0; i < ELEMENTSOF(shapes); i++) {
                 size_t size = (size_t)shapes[i].n * shapes[i].segment + shapes[i].tail;
                 unsigned n = shapes[i].n + (shapes[i].tail > 0);
-                uint64_t before = world_verdicts(line.l, FORWARD, VERDICT_FORWARDED);
+                uint64_t before = world_verdicts(line->l, FORWARD, VERDICT_FORWARDED);
 
-                train_send(line.client, size, shapes[i].segment, NULL);
-                ck_assert_uint_eq(train_receive(&line.w, line.home, &segment), size);
+                train_send(line->client, size, shapes[i].segment, NULL);
+                ck_assert_uint_eq(train_receive(&line->w, line->home, &segment), size);
                 ck_assert_uint_eq(segment, shapes[i].segment);
                 ck_assert_mem_eq(got, sent, size);
-                ck_assert_uint_eq(world_verdicts(line.l, FORWARD, VERDICT_FORWARDED) - before, n);
-                before = world_verdicts(line.l, REPLY, VERDICT_FORWARDED);
-                train_send(line.home, size, shapes[i].segment, &line.leg);
-                ck_assert_uint_eq(train_receive(&line.w, line.client, &segment), size);
+                ck_assert_uint_eq(world_verdicts(line->l, FORWARD, VERDICT_FORWARDED) - before, n);
+                before = world_verdicts(line->l, REPLY, VERDICT_FORWARDED);
+                train_send(line->home, size, shapes[i].segment, &line->leg);
+                ck_assert_uint_eq(train_receive(&line->w, line->client, &segment), size);
                 ck_assert_uint_eq(segment, shapes[i].segment);
                 ck_assert_mem_eq(got, sent, size);
-                ck_assert_uint_eq(world_verdicts(line.l, REPLY, VERDICT_FORWARDED) - before, n);
+                ck_assert_uint_eq(world_verdicts(line->l, REPLY, VERDICT_FORWARDED) - before, n);
         }
-        world_done(&line.w);
+        world_done(&line->w);
+}
+
+START_TEST(a_train_goes_through_whole_both_ways)
+{
+        Line line;
+
+        start(&line, NULL);
+        check_whole(&line);
+}
+END_TEST
+
+/* A leg whose address is the client's, embedded in a prefix, takes them, too. */
+START_TEST(a_train_goes_through_from_the_clients_address)
+{
+        const SourcesSettings of_clients = {
+                        .clients = {.address.s6_addr = {0x20, 0x01, 0x0d, 0xb8, 0, 0x64}, .length = 96},
+                        .ports = {40000, 49999},
+                        .reserved = {2, 1}};
+        Sources *sources;
+        Line line;
+
+        start(&line, NULL);
+        world_run("ip -6 route add local 2001:db8:64::/96 dev lo && sleep 0.1");
+        ck_assert_int_eq(sources_new(&sources, &of_clients, 0, 1), 0);
+        upstream_set_sources(&line.policy->upstream, sources);
+        line.client = client_new(NULL, &line.listener);
+        line.leg = world_round(&line.w, line.client, line.home, "hello");
+        ck_assert_uint_eq(line.leg.v6.s6_addr[5], 0x64);
+        check_whole(&line);
 }
 END_TEST
 
@@ -367,9 +395,10 @@ START_TEST(a_device_without_offloads)
 }
 END_TEST
 
-WORLD_SUITE("trains", a_train_goes_through_whole_both_ways, who_knows_no_trains_gets_single_datagrams,
-            singles_of_every_size_stay_what_they_are, singles_leave_coupled, switched_off_there_are_none,
-            switched_off_while_a_train_waits, a_path_is_tried_anew, a_new_upstream_is_a_new_path,
-            a_firewall_that_looks_at_lengths, a_train_of_which_something_was_lost_is_dropped,
-            a_train_too_long_for_ipv4_is_uncoupled, the_size_limit_is_that_of_each_datagram, a_path_of_1280_bytes,
-            a_path_of_1360_bytes, a_path_of_1500_bytes, a_device_without_offloads)
+WORLD_SUITE("trains", a_train_goes_through_whole_both_ways, a_train_goes_through_from_the_clients_address,
+            who_knows_no_trains_gets_single_datagrams, singles_of_every_size_stay_what_they_are, singles_leave_coupled,
+            switched_off_there_are_none, switched_off_while_a_train_waits, a_path_is_tried_anew,
+            a_new_upstream_is_a_new_path, a_firewall_that_looks_at_lengths,
+            a_train_of_which_something_was_lost_is_dropped, a_train_too_long_for_ipv4_is_uncoupled,
+            the_size_limit_is_that_of_each_datagram, a_path_of_1280_bytes, a_path_of_1360_bytes, a_path_of_1500_bytes,
+            a_device_without_offloads)
