@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/rtnetlink.h>
 #include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -107,11 +108,34 @@ static int bind_to(int fd, const Address *from)
         return errno == EACCES ? -EADDRINUSE : -errno;
 }
 
+/*
+ * Asks the routing table: bind() does not know of addresses that are the host's by a local route alone (as of Linux
+ * 6.18; for IPv4 it does). The kernel answers while it is asked.
+ */
 bool udp_is_local(const Address *address)
 {
-        _cleanup_close_ int fd = ipv6_socket();
+        struct {
+                struct nlmsghdr header;
+                struct rtmsg route;
+                struct rtattr attribute;
+                struct in6_addr destination;
+        } question = {.header = {.nlmsg_len = sizeof(question),
+                                 .nlmsg_type = RTM_GETROUTE,
+                                 .nlmsg_flags = NLM_F_REQUEST},
+                      .route = {.rtm_family = AF_INET6, .rtm_dst_len = 128},
+                      .attribute = {.rta_len = RTA_LENGTH(sizeof(struct in6_addr)), .rta_type = RTA_DST},
+                      .destination = address->v6};
+        union {
+                struct nlmsghdr header;
+                uint8_t bytes[4096];
+        } answer;
+        _cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
-        return fd >= 0 && bind_to(fd, address) != -EADDRNOTAVAIL;
+        if (fd < 0 || send(fd, &question, sizeof(question), 0) < 0 ||
+            recv(fd, &answer, sizeof(answer), MSG_DONTWAIT) < (ssize_t)NLMSG_LENGTH(sizeof(struct rtmsg)))
+                return true; /* who cannot know does not warn */
+        return answer.header.nlmsg_type == RTM_NEWROUTE &&
+               ((const struct rtmsg *)NLMSG_DATA(&answer.header))->rtm_type == RTN_LOCAL;
 }
 
 int udp_connect(const Address *from, const Address *peer, Address *ret_local)

@@ -25,7 +25,7 @@ int udp_adopt_listener(int fd, Address *ret_bound);
  */
 int udp_connect(const Address *from, const Address *peer, Address *ret_local);
 
-/* Is it an IPv6 address of this host, one by a local route (AnyIP) included? */
+/* Is it an IPv6 address of this host, one by a local route (AnyIP) included? true if that cannot be found out. */
 bool udp_is_local(const Address *address);
 
 /*

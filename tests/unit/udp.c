@@ -6,6 +6,7 @@
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -643,6 +644,50 @@ START_TEST(sockets_neither_wait_nor_leak_into_children)
 }
 END_TEST
 
+/* An interface's address, one by a local route alone, one of the neighbour, one that leads nowhere. */
+static const struct {
+        const char *address;
+        bool local;
+} own_or_foreign[] = {
+                {"::1", true},
+                {"2001:db8::1", true},
+                {"2001:db8:5::1", true},
+                {"2001:db8:5::ffff:1", true},
+                {"2001:db8::2", false},
+                {"2001:db8:6::1", false},
+                {"2001:db8:7::1", false},
+                {"2001:db8:64::c000:20a", true},
+};
+
+START_TEST(what_is_the_hosts_own)
+{
+        Address address = {.family = AF_INET6};
+
+        if (!cable())
+                return;
+        ck_assert(unit_run("ip -6 route add local 2001:db8:5::/64 dev lo && "
+                           "ip -6 route add local 2001:db8:64::/96 dev lo && "
+                           "ip -6 route add unreachable 2001:db8:7::/64 && sleep 0.1"));
+        ck_assert_int_eq(inet_pton(AF_INET6, own_or_foreign[_i].address, &address.v6), 1);
+        ck_assert_int_eq(udp_is_local(&address), own_or_foreign[_i].local);
+}
+END_TEST
+
+/* Nobody is told of a mistake that may be none. */
+START_TEST(without_descriptors_every_address_may_be_the_hosts)
+{
+        const Address address = {.family = AF_INET6, .v6.s6_addr = {0x20, 0x01, 0x0d, 0xb8}};
+        struct rlimit files;
+
+        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+        files.rlim_cur = 0;
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+        ck_assert(udp_is_local(&address));
+        files.rlim_cur = files.rlim_max;
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+}
+END_TEST
+
 START_TEST(batches_can_be_freed)
 {
         ck_assert_ptr_null(batch_free(NULL));
@@ -662,4 +707,5 @@ UNIT_SUITE("wire/udp", UNIT_LOOP(a_listener_receives_every_size_whole, ELEMENTSO
            UNIT_TEST(another_peer_keeps_the_port_and_finds_its_source), UNIT_TEST(a_new_leg_has_heard_of_no_stranger),
            UNIT_TEST(a_reconnected_leg_hears_its_new_peer_alone), UNIT_TEST(bad_descriptors_are_ours),
            UNIT_TEST(an_address_in_use_is_said), UNIT_TEST(sockets_neither_wait_nor_leak_into_children),
-           UNIT_TEST(batches_can_be_freed))
+           UNIT_LOOP(what_is_the_hosts_own, ELEMENTSOF(own_or_foreign)),
+           UNIT_TEST(without_descriptors_every_address_may_be_the_hosts), UNIT_TEST(batches_can_be_freed))
