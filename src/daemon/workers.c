@@ -19,7 +19,8 @@ typedef struct Slot {
 
 typedef struct Name {
         char text[LISTENER_NAME_MAX + 1];
-        Quota quota; /* of its sessions; the whole is counted by the relays */
+        Quota quota;        /* of its sessions; the whole is counted by the relays */
+        unsigned n_workers; /* have such listeners: the first so many of all */
         SourcesSettings sources;
 } Name;
 
@@ -127,6 +128,8 @@ static int build_listener(Workers *workers, ListenerSocket *socket)
         socket->fd = -EBADF;
         place = place_of(workers, name, &listener->bound);
         place->listeners[place->n_listeners++] = listener;
+        if (place->n_listeners > workers->names[name].n_workers)
+                workers->names[name].n_workers = place->n_listeners;
         return 0;
 }
 
@@ -280,13 +283,15 @@ void workers_set_host_ports(Workers *workers, uint64_t n)
 
 bool workers_set_sources(Workers *workers, unsigned name, const SourcesSettings *settings)
 {
-        if (sources_equal(&workers->names[name].sources, settings))
+        Name *of = &workers->names[name];
+
+        if (sources_equal(&of->sources, settings))
                 return true; /* the same ones go on: they know which of them are taken */
-        workers->names[name].sources = *settings;
-        for (unsigned i = 0; i < workers->n; i++) {
+        of->sources = *settings;
+        for (unsigned i = 0; i < of->n_workers; i++) {
                 WorkerOrder order = {.kind = WORKER_SET_SOURCES, .policy = (uint16_t)name};
 
-                if (sources_wanted(settings) && sources_new(&order.sources, settings, i, workers->n) < 0)
+                if (sources_wanted(settings) && sources_new(&order.sources, settings, i, of->n_workers) < 0)
                         return false;
                 if (!worker_order(workers->slots[i].worker, &order)) {
                         (void)sources_free(order.sources);

@@ -57,7 +57,10 @@ bool workers_order(Workers *workers, const WorkerOrder *order);
 /* So many legs may have a port that the kernel chose. */
 void workers_set_host_ports(Workers *workers, uint64_t n);
 
-/* From where the legs of a name's upstream come from now on, each worker's from its own part. false: as above. */
+/*
+ * From where the legs of a name's upstream come from now on: of each worker that has listeners of the name, from its
+ * own part. false: as above.
+ */
 bool workers_set_sources(Workers *workers, unsigned name, const SourcesSettings *settings);
 
 /* Have all answered the last ping? Then the next one goes out. */
