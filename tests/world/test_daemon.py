@@ -79,6 +79,7 @@ class Upstream:
         self.name = f'[{address}]:{self.port}'
         self.answer = answer
         self.received = []  # (data, port of the leg)
+        self.sources = {}  # data: (address, port) of the last that sent it
         self.ended = False
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
@@ -90,6 +91,7 @@ class Upstream:
             except OSError:
                 continue
             self.received.append((data, sender[1]))
+            self.sources[data] = sender[:2]
             answer = self.answer(data)
             if answer is not None:
                 with contextlib.suppress(OSError):
@@ -681,6 +683,202 @@ class Workers(TestCase):
         line = daemon.wait_line('datagrams are dropped', 8)
         self.assertEqual(fields(line)['count'], '30')
         self.assertEqual(len(daemon.find('datagrams are dropped')), 1)
+        self.stop(daemon)
+
+
+class SourceAddresses(TestCase):
+    """Sessions from addresses of the relay's own; 2001:db8:5::/64 and 2001:db8:64::/96 are this host's."""
+
+    PORTS = range(40000, 40004)
+
+    @classmethod
+    def setUpClass(cls):
+        cls.route('add')
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.route('del')
+
+    @staticmethod
+    def route(what):
+        for prefix in '2001:db8:5::/64', '2001:db8:64::/96':
+            subprocess.run(['ip', '-6', 'route', what, 'local', prefix, 'dev', 'lo'], check=True)
+        time.sleep(0.1)
+
+    def setUp(self):
+        super().setUp()
+        self.seen = self.upstream()
+        self.n_asked = 0
+
+    def client(self, port, address='127.0.0.1'):
+        """From a port that is none of those which the host keeps for itself."""
+        sock = self.udp(address, next_port())
+        sock.connect(('127.0.0.1', port))
+        return sock
+
+    def config(self, *lines):
+        return '\n'.join(['[Relay]', f'Upstream={self.seen.name}', *lines, ''])
+
+    def source_of(self, client):
+        """From where the upstream sees this client."""
+        self.n_asked += 1
+        data = b'%d' % self.n_asked
+        self.ask(client, data)
+        return self.seen.sources[data]
+
+    def pairs(self, *addresses):
+        return {(address, port) for address in addresses for port in self.PORTS}
+
+    def reload(self, daemon, *lines, n):
+        self.write_config(self.config(*lines))
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_line('configuration reloaded', n=n)
+
+    def begin_shared(self, names, sockets, config):
+        daemon = self.start(config=config, fds=sockets, names=':'.join(names))
+        daemon.wait_line('<6>listener started', n=len({sock.getsockname() for sock in sockets}))
+        ports_of = [sock.getsockname()[1] for sock in sockets]
+        for sock in sockets:
+            sock.close()
+        return daemon, ports_of
+
+    def fill(self, clients, n):
+        """The sources of n sessions of these clients, who are tried one after the other."""
+        sources = []
+        for client in clients:
+            data = b'fill %d' % client.getsockname()[1]
+            if self.answered(client, data, timeout=0.05):
+                sources.append(self.seen.sources[data])
+            if len(sources) == n:
+                break
+        return sources
+
+    def test_two_workers_never_meet(self):
+        """Each has its half of the pairs; together they have all."""
+        daemon, (port, _) = self.begin_shared(['relay'] * 2, self.shared(2), self.config(
+            'SourceAddress=2001:db8:5::1 2001:db8:5::2', 'SourcePorts=40000-40003'))
+        sources = self.fill([self.client(port) for _ in range(60)], 8)
+        self.assertEqual(sorted(sources), sorted(self.pairs('2001:db8:5::1', '2001:db8:5::2')))
+        self.assertFalse(self.answered(self.client(port)))
+        self.assertEqual(fields(daemon.wait_line('starting udp46'))['limit'], '8')
+        self.stop(daemon)
+
+    def test_a_name_that_one_worker_serves_has_all_its_pairs(self):
+        """Workers without a listener of the name need none."""
+        sockets = [*self.shared(3), self.udp()]
+        daemon, ports_of = self.begin_shared(['relay'] * 3 + ['office'], sockets, self.config(
+            '[Relay office]', 'SourceAddress=2001:db8:5::1', 'SourcePorts=40000-40003'))
+        sources = [self.source_of(self.client(ports_of[3])) for _ in self.PORTS]
+        self.assertEqual(set(sources), self.pairs('2001:db8:5::1'))
+        self.assertFalse(self.answered(self.client(ports_of[3])))
+        self.ask(self.client(ports_of[0]))
+        self.stop(daemon)
+
+    def test_a_foreign_address_is_told(self):
+        daemon, port = self.relay(None, config=self.config('SourceAddress=::1 2001:db8:5::/64 2001:db8:6::/64 '
+                                                           '2001:db8:7::1'))
+        told = [fields(line) for line in daemon.find("<4>source address is not this host's ")]
+        self.assertEqual(told, [{'source': '2001:db8:6::/64'}, {'source': '2001:db8:7::1'}])
+        self.stop(daemon)
+        daemon, port = self.relay(None, config=self.config('SourcePrefix=2001:db8:64::/96'))
+        self.ask(self.client(port))
+        self.assertEqual(daemon.find('not this host'), [])
+        self.stop(daemon)
+        daemon, port = self.relay(None, config=self.config('SourcePrefix=2001:db8:65::/96'))
+        self.assertEqual(fields(daemon.wait_line('not this host')), {'source': '2001:db8:65::/96'})
+        self.stop(daemon)
+
+    def test_reloads_while_sessions_stay(self):
+        """Each session keeps the source that it was opened with, whatever holds for new ones."""
+        daemon, port = self.relay(None, config=self.config())
+        listed = 'SourceAddress=2001:db8:5::1', 'SourcePorts=40000-40003', 'MaxSessions=100'
+        prefix = ('SourcePrefix=2001:db8:64::/96',)
+        expected = {}
+        for n, lines in enumerate(((), listed, (), prefix, listed, ()), start=0):
+            if n > 0:
+                self.reload(daemon, *lines, n=n)
+            client = self.client(port)
+            expected[client] = self.source_of(client)
+            if lines == listed:
+                self.assertIn(expected[client], self.pairs('2001:db8:5::1'))
+            elif lines == prefix:
+                self.assertEqual(expected[client], ('2001:db8:64::7f00:1', client.getsockname()[1]))
+            else:
+                self.assertEqual(expected[client][0], '::1')
+            for client, source in expected.items():
+                self.assertEqual(self.source_of(client), source)
+        self.assertEqual(len(set(expected.values())), len(expected))
+        self.assertEqual(len(daemon.find('session created')), len(expected))
+        self.stop(daemon)
+
+    def test_a_reload_that_changes_nothing_keeps_what_is_taken(self):
+        """The one pair of 256 that is left is found at once."""
+        lines = 'SourceAddress=2001:db8:5::/64', 'SourcePorts=40000-40015'
+        daemon, port = self.relay(None, config=self.config(*lines))
+        clients = [self.client(port) for _ in range(255)]
+        sources = [self.source_of(client) for client in clients]
+        self.reload(daemon, *lines, n=1)
+        sources.append(self.source_of(self.client(port)))
+        self.assertEqual(len(set(sources)), 256)
+        self.assertFalse(self.answered(self.client(port)))
+        self.assertEqual([self.source_of(client) for client in clients], sources[:-1])
+        self.stop(daemon)
+
+    def test_a_limit_lowered_by_ports(self):
+        """The host keeps a sixteenth of its ports, and who wants more is told."""
+        path = '/proc/sys/net/ipv4/ip_local_port_range'
+        with open(path) as file:
+            before = file.read()
+        self.addCleanup(self.write_file, path, before)
+        self.write_file(path, '50000 50159')
+        daemon, port = self.relay(self.seen, '--max-sessions=151')
+        line = fields(daemon.wait_line('<4>session limit lowered '))
+        self.assertIn('ports', line.pop('reason'))
+        self.assertEqual(line, {'wanted': '151', 'limit': '150'})
+        self.assertEqual(fields(daemon.wait_line('starting udp46'))['limit'], '150')
+        self.stop(daemon)
+        daemon, port = self.relay(self.seen, '--max-sessions=151', '--source-address=2001:db8:5::/64')
+        self.assertEqual(daemon.find('limit lowered'), [])
+        self.stop(daemon)
+
+    @staticmethod
+    def write_file(path, text):
+        with open(path, 'w') as file:
+            file.write(text)
+
+    def test_check_config_prints_them(self):
+        lines = b'SourceAddress=2001:db8:5::1 2001:db8:6::/64\n', b'SourcePorts=20000-29999\n', \
+            b'SourcePrefix=2001:db8:64::/96\n'
+        text = self.config(lines[0].decode(), lines[1].decode(), '[Relay a]', 'SourceAddress=', lines[2].decode())
+        first = self.start('--check-config', config=text)
+        self.assertEqual(first.wait(), 0, first.err)
+        for line in lines:
+            self.assertIn(line, first.out)
+        self.assertIn(b'SourceAddress=\n', first.out)
+        self.assertIn(b'SourcePrefix=\n', first.out)
+        second = self.start('--check-config', config=first.out)
+        self.assertEqual(second.wait(), 0, second.err)
+        self.assertEqual(second.out, first.out)
+
+    def test_two_kinds_at_once_are_refused(self):
+        text = self.config('SourceAddress=2001:db8:5::1', '[Relay a]', 'SourcePrefix=2001:db8:64::/96')
+        self.check_refused(self.start(*LISTEN, config=text), ':4: [Relay a]: ', 'exclude each other', lines=1)
+
+    def test_without_any_privilege(self):
+        """AnyIP addresses take none; a client's port below 1024 does, and is replaced."""
+        nobody = 'setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--bounding-set=-all', '--inh-caps=-all'
+        os.chmod(self.directory, 0o755)
+        daemon, port = self.relay(None, command=nobody, config=self.config('SourceAddress=2001:db8:5::/64'))
+        self.assertRegex(self.source_of(self.client(port))[0], '^2001:db8:5::[0-9a-f]+$')
+        self.reload(daemon, 'SourcePrefix=2001:db8:64::/96', 'SourcePorts=40000-40003', n=1)
+        client = self.client(port)
+        self.assertEqual(self.source_of(client), ('2001:db8:64::7f00:1', client.getsockname()[1]))
+        low = self.udp('127.0.0.3', 500)
+        low.connect(('127.0.0.1', port))
+        address, leg_port = self.source_of(low)
+        self.assertEqual(address, '2001:db8:64::7f00:3')
+        self.assertIn(leg_port, self.PORTS)
+        self.assertEqual(daemon.find('not this host'), [])
         self.stop(daemon)
 
 
