@@ -256,12 +256,24 @@ static void worker_join(Worker *worker)
                 _exit(EXIT_FAILURE); /* what it uses cannot be taken down under it */
 }
 
+/* What an order gives away, when nobody is left to obey it. */
+static void drop_orders(Mailbox *orders)
+{
+        WorkerOrder order;
+
+        while (mailbox_take(orders, &order))
+                if (order.kind == WORKER_SET_SOURCES)
+                        (void)sources_free(order.sources);
+}
+
 Worker *worker_free(Worker *worker)
 {
         if (!worker)
                 return NULL;
         if (worker->running)
                 worker_join(worker);
+        if (worker->orders)
+                drop_orders(worker->orders);
         (void)sd_event_source_unref(worker->timer);
         (void)sd_event_unref(worker->event);
         (void)relay_free(worker->relay);

@@ -131,6 +131,48 @@ START_TEST(two_workers_relay_side_by_side)
 }
 END_TEST
 
+static Sources *some_sources(void)
+{
+        SourcesSettings settings = {.ports = {40000, 40009}, .reserved = {2, 1}, .listed = {.n = 1}};
+        Sources *sources;
+
+        settings.listed.items[0] = (Prefix){.address = in6addr_loopback, .length = 128};
+        ck_assert_int_eq(sources_new(&sources, &settings, 0, 1), 0);
+        return sources;
+}
+
+static WorkerOrder sources_order(void)
+{
+        return (WorkerOrder){.kind = WORKER_SET_SOURCES, .sources = some_sources()};
+}
+
+/* They belong to the worker from the order on, whether it lives to obey it or not: a leak checker looks on. */
+START_TEST(sources_change_hands)
+{
+        _cleanup_(cleanup_log_free) Log *log = NULL;
+        Site sites[2];
+        int client;
+        World w;
+
+        world_init(&w, 1); /* for the private network only */
+        ck_assert_int_eq(log_new(&log, LOG_TARGET_STDERR, LOG_INFO, 2, &sentences[SENTENCE_RECORDS_LOST]), 0);
+        for (size_t i = 0; i < 2; i++)
+                site_init(&sites[i], log_writer(log, i));
+        client = client_new(NULL, &sites[0].listener);
+        site_order(&sites[0], (WorkerOrder){.kind = WORKER_SET_UPSTREAM, .address = sites[0].upstream});
+        ck_assert_int_eq(worker_start(sites[0].worker), 0);
+        for (unsigned k = 0; k < 200; k++) {
+                site_order(&sites[0], sources_order());
+                site_round(&sites[0], client);
+        }
+        site_stop(&sites[0]);
+        for (unsigned k = 0; k < 3; k++)
+                site_order(&sites[1], sources_order());
+        sites[1].worker = worker_free(sites[1].worker);
+        world_done(&w);
+}
+END_TEST
+
 START_TEST(a_worker_expires_sessions_by_its_own_timer)
 {
         _cleanup_(cleanup_log_free) Log *log = NULL;
@@ -159,4 +201,4 @@ START_TEST(a_worker_expires_sessions_by_its_own_timer)
 }
 END_TEST
 
-WORLD_SUITE("worker", two_workers_relay_side_by_side, a_worker_expires_sessions_by_its_own_timer)
+WORLD_SUITE("worker", two_workers_relay_side_by_side, sources_change_hands, a_worker_expires_sessions_by_its_own_timer)
