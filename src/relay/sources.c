@@ -36,19 +36,39 @@ static uint16_t nth_port(const SourcesSettings *s, unsigned n)
         return (uint16_t)port;
 }
 
+/* How many addresses a prefix stands for. */
 static unsigned n_addresses_of(const Prefix *prefix)
 {
-        return prefix->length > 128 - 5 ? (1U << (128 - prefix->length)) - (prefix->length < 128) : SOURCES_OF_PREFIX;
+        unsigned n = prefix->length > 128 - 5 ? (1U << (128 - prefix->length)) - (prefix->length < 128)
+                                              : SOURCES_OF_PREFIX;
+
+        return n < SOURCES_OF_PREFIX ? n : SOURCES_OF_PREFIX;
 }
 
-static unsigned n_addresses(const SourcesSettings *s)
+static bool contains(const struct in6_addr *addresses, unsigned n, const struct in6_addr *address)
+{
+        unsigned i = 0;
+
+        while (i < n && !IN6_ARE_ADDR_EQUAL(&addresses[i], address))
+                i++;
+        return i < n;
+}
+
+/* The addresses, each once, however often it is listed. How many there are. */
+static unsigned list_addresses(const SourcesSettings *s, struct in6_addr ret[static ADDRESSES_MAX])
 {
         unsigned n = 0;
 
         for (unsigned i = 0; i < s->listed.n; i++) {
-                unsigned more = n_addresses_of(&s->listed.items[i]);
+                const Prefix *prefix = &s->listed.items[i];
 
-                n += more < SOURCES_OF_PREFIX ? more : SOURCES_OF_PREFIX;
+                /* The address with all bits zero is the routers' anycast address (RFC 4291, section 2.6.1). */
+                for (unsigned k = 0; k < n_addresses_of(prefix); k++) {
+                        const struct in6_addr address = prefix_address(prefix, k + (prefix->length < 128));
+
+                        if (!contains(ret, n, &address))
+                                ret[n++] = address;
+                }
         }
         return n;
 }
@@ -81,32 +101,26 @@ bool sources_wanted(const SourcesSettings *s)
 
 uint64_t sources_capacity(const SourcesSettings *s)
 {
-        uint64_t n = (uint64_t)n_addresses(s) * n_ports(s);
+        struct in6_addr addresses[ADDRESSES_MAX];
+        uint64_t n = (uint64_t)list_addresses(s, addresses) * n_ports(s);
 
         return n > SOURCES_PAIRS_MAX ? SOURCES_PAIRS_MAX : n;
 }
 
-static void fill_addresses(Sources *sources)
-{
-        for (unsigned i = 0; i < sources->settings.listed.n; i++) {
-                const Prefix *prefix = &sources->settings.listed.items[i];
-
-                /* The address with all bits zero is the routers' anycast address (RFC 4291, section 2.6.1). */
-                for (unsigned k = 0; k < SOURCES_OF_PREFIX && k < n_addresses_of(prefix); k++)
-                        sources->addresses[sources->n_addresses++] = prefix_address(prefix, k + (prefix->length < 128));
-        }
-}
-
+/* Random numbers come in bulk: each slot holds the one that its shuffling takes. */
 static void fill_queue(Sources *sources, uint32_t n_all, unsigned share, unsigned n_shares)
 {
-        for (uint32_t pair = share; pair < n_all; pair += n_shares) {
-                uint32_t at = randombytes_uniform(sources->n_pairs + 1);
+        uint32_t *queue = sources->queue, n = 0;
 
-                sources->queue[sources->n_pairs] = sources->queue[at];
-                sources->queue[at] = pair;
-                sources->n_pairs++;
+        randombytes_buf(queue, (n_all / n_shares + 1) * sizeof(*queue));
+        for (uint32_t pair = share; pair < n_all; pair += n_shares) {
+                uint32_t at = (uint32_t)((uint64_t)queue[n] * (n + 1) >> 32); /* 0 to n; all but equally likely */
+
+                queue[n] = queue[at];
+                queue[at] = pair;
+                n++;
         }
-        sources->n_free = sources->n_pairs;
+        sources->n_pairs = sources->n_free = n;
 }
 
 int sources_new(Sources **ret, const SourcesSettings *settings, unsigned share, unsigned n_shares)
@@ -117,7 +131,7 @@ int sources_new(Sources **ret, const SourcesSettings *settings, unsigned share, 
         if (!sources)
                 return -ENOMEM;
         sources->settings = *settings;
-        fill_addresses(sources);
+        sources->n_addresses = list_addresses(settings, sources->addresses);
         fill_queue(sources, n_all, share, n_shares);
         *ret = sources;
         return 0;

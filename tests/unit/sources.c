@@ -90,6 +90,16 @@ START_TEST(every_pair_is_handed_out_once)
 }
 END_TEST
 
+/* An address that is listed twice, or alone and in its prefix, makes no more pairs. */
+START_TEST(addresses_that_are_listed_twice_count_once)
+{
+        SourcesSettings s = listed("2001:db8:5::2 2001:db8:5::/126 2001:db8:5::2 2001:db8:5::/64 2001:db8:5::42",
+                                   (PortRange){20000, 20009}, nothing);
+
+        ck_assert_uint_eq(check_all(&s, 3), 17 * 10);
+}
+END_TEST
+
 /* Ports that can be guessed help who forges answers (RFC 6056): by chance alone this happens once in 100! times. */
 START_TEST(the_order_cannot_be_guessed)
 {
@@ -386,7 +396,8 @@ START_TEST(the_kernel_chooses_unless_told_otherwise)
 }
 END_TEST
 
-UNIT_SUITE("relay/sources", UNIT_TEST(every_pair_is_handed_out_once), UNIT_TEST(the_order_cannot_be_guessed),
+UNIT_SUITE("relay/sources", UNIT_TEST(every_pair_is_handed_out_once),
+           UNIT_TEST(addresses_that_are_listed_twice_count_once), UNIT_TEST(the_order_cannot_be_guessed),
            UNIT_TEST(a_pair_that_is_given_back_comes_last), UNIT_TEST(when_all_are_taken_one_given_back_is_the_next),
            UNIT_LOOP(shares_are_disjoint_and_complete, ELEMENTSOF(shares)),
            UNIT_LOOP(reserved_ports_are_never_handed_out, ELEMENTSOF(reserved)),
