@@ -34,9 +34,8 @@ PolicySettings plan_policy(const Config *config, const char *name, const PlanWho
         };
 }
 
-SourcesSettings plan_sources(const Config *config, const char *name)
+static SourcesSettings sources_on(PortRange host, const Config *config, const char *name)
 {
-        const PortRange host = limits_host_ports();
         Settings s;
 
         (void)config_for(config, name, &s);
@@ -46,6 +45,11 @@ SourcesSettings plan_sources(const Config *config, const char *name)
                         .ports = s.source_ports.high > 0 ? s.source_ports : limits_source_ports(host),
                         .reserved = limits_reserved_ports(host),
         };
+}
+
+SourcesSettings plan_sources(const Config *config, const char *name)
+{
+        return sources_on(limits_host_ports(), config, name);
 }
 
 /* Which ports are not for the kernel to choose: the reserved ones, and those of listed addresses. */
@@ -68,15 +72,14 @@ static uint64_t count_free(const PortMap *map, const PortRange *range)
         return n;
 }
 
-/* The sources of a name are those of one before it: they are counted once. */
-static bool shares_sources(const Config *config, const char *const *names, unsigned i)
+/* Has one of these names the same sources? Then they are counted already. */
+static bool counted(const SourcesSettings *sources, PortRange host, const Config *config, const char *const *names,
+                    unsigned n_names)
 {
-        const SourcesSettings own = plan_sources(config, names[i]);
+        for (unsigned i = 0; i < n_names; i++) {
+                const SourcesSettings other = sources_on(host, config, names[i]);
 
-        for (unsigned k = 0; k < i; k++) {
-                const SourcesSettings other = plan_sources(config, names[k]);
-
-                if (sources_equal(&own, &other))
+                if (sources_equal(sources, &other))
                         return true;
         }
         return false;
@@ -101,11 +104,11 @@ PlanWhole plan_whole(const Config *config, const char *const *names, unsigned n_
 
         take_ports(&map, &reserved);
         for (unsigned i = 0; i < n_names; i++) {
-                const SourcesSettings s = plan_sources(config, names[i]);
+                const SourcesSettings s = sources_on(host, config, names[i]);
 
                 if (s.listed.n > 0)
                         take_ports(&map, &s.ports);
-                if (!shares_sources(config, names, i))
+                if (s.listed.n > 0 && !counted(&s, host, config, names, i))
                         n_pairs += sources_capacity(&s);
                 kernel_chooses = kernel_chooses || s.listed.n == 0;
                 sources = sources || sources_wanted(&s);
