@@ -12,7 +12,7 @@ typedef struct PlanWhole {
         uint64_t sessions;   /* at most */
         uint64_t host_ports; /* of these, with a port that the kernel chooses */
         uint64_t wanted;     /* sessions that were asked for, */
-        const char *lowered; /* and why there are fewer, or NULL */
+        const char *lowered; /* and why there are fewer, or none for a name; or NULL */
 } PlanWhole;
 
 /* `names`: of the listeners there are; n_descriptors are taken by them. */

@@ -50,6 +50,12 @@ static const struct {
                 {RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=40000-40019\n", 1, 10, 10, 140, NULL},
                 {RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=1024-65535\n", 1, 64502, 4096 - 64 - 10, 0,
                  "LimitNOFILE"},
+                /* nothing but reserved ports: no session can be, and somebody should know why */
+                {RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=40000-40009\n", 1, 0, 0, 150, "SourcePorts="},
+                {RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=40000-40009\nMaxSessions=5\n", 1, 5, 5, 150,
+                 "SourcePorts="},
+                {RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=40000-40009\n[Relay a]\nSourceAddress=\n", 2, 80, 80,
+                 150, "SourcePorts="},
                 {RELAY "SourcePorts=20000-20009\n", 1, 80, 80, 150, NULL},
                 /* names that share their addresses share the pairs, too */
                 {RELAY "SourceAddress=2001:db8:5::1\n[Relay a]\n[Relay b]\n", 3, 80, 80, 70, NULL},
