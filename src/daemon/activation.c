@@ -132,6 +132,22 @@ static int bind_listeners(ListenerSockets *sockets, const Config *config, const 
         return 0;
 }
 
+/* Do two sockets share their clients? Not if they are bound to different devices (BindToDevice=). */
+static bool share_clients(int a, int b)
+{
+        Address address[2];
+        int device[2] = {0};
+
+        for (unsigned i = 0; i < 2; i++) {
+                socklen_t length = sizeof(device[i]);
+
+                if (udp_local(i ? b : a, &address[i]) < 0)
+                        return false;
+                (void)getsockopt(i ? b : a, SOL_SOCKET, SO_BINDTOIFINDEX, &device[i], &length);
+        }
+        return address_equal(&address[0], &address[1]) && device[0] == device[1];
+}
+
 /*
  * Counts the sockets that share an address, each of which gets a worker. They must agree on their name, because the
  * kernel alone decides which of them a client meets.
@@ -143,11 +159,11 @@ static unsigned check_sharing(ListenerSockets *sockets, FILE *problems)
 
         for (size_t i = 0; i < sockets->n; i++) {
                 ListenerSocket *socket = &sockets->items[i];
-                Address address, other;
+                Address address;
 
                 (void)udp_local(socket->fd, &address);
                 for (size_t k = 0; k < i; k++) {
-                        if (udp_local(sockets->items[k].fd, &other) < 0 || !address_equal(&address, &other))
+                        if (!share_clients(socket->fd, sockets->items[k].fd))
                                 continue;
                         socket->nth++;
                         if (strcmp(socket->name, sockets->items[k].name) == 0)

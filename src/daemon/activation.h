@@ -12,7 +12,7 @@
 
 typedef struct ListenerSocket {
         int fd;       /* owned */
-        unsigned nth; /* of those bound to its address, from 0 on: the worker it is for */
+        unsigned nth; /* of those bound to its address and device, from 0 on: the worker it is for */
         char name[LISTENER_NAME_MAX + 1];
 } ListenerSocket;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * Where clients come in, as a person sees it: a name and an address, however many sockets share them. Each worker has
- * one of the sockets at most; what they count adds up.
+ * Where clients come in, as a person sees it: a name, an address (and a device), however many sockets share them. Each
+ * worker has one of the sockets at most; what they count adds up.
  */
 #include "relay/listener.h"
 

@@ -104,12 +104,18 @@ static int build_worker(Workers *workers, LogWriter *log)
         return build_policies(workers, slot->relay);
 }
 
-/* The place with this address, which is made when it is met first. */
-static Place *place_of(Workers *workers, unsigned name, const Address *bound)
+/*
+ * The place that has the sockets before the nth of this name and address, or a new one for the first. There may be
+ * several, on different devices.
+ */
+static Place *place_of(Workers *workers, unsigned name, const Address *bound, unsigned nth)
 {
-        for (size_t i = 0; i < workers->n_places; i++)
-                if (address_equal(&workers->places[i].bound, bound))
-                        return &workers->places[i];
+        for (size_t i = 0; i < workers->n_places; i++) {
+                Place *place = &workers->places[i];
+
+                if (place->n_listeners == nth && place->name == name && address_equal(&place->bound, bound))
+                        return place;
+        }
         workers->places[workers->n_places] = (Place){.name = name, .bound = *bound};
         return &workers->places[workers->n_places++];
 }
@@ -126,7 +132,7 @@ static int build_listener(Workers *workers, ListenerSocket *socket)
         if (r < 0)
                 return r;
         socket->fd = -EBADF;
-        place = place_of(workers, name, &listener->bound);
+        place = place_of(workers, name, &listener->bound, socket->nth);
         place->listeners[place->n_listeners++] = listener;
         if (place->n_listeners > workers->names[name].n_workers)
                 workers->names[name].n_workers = place->n_listeners;

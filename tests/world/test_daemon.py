@@ -524,6 +524,26 @@ class Activation(TestCase):
         daemon = self.start(config=UPSTREAM + '[Relay office]\n', fds=socks, names='relay:office')
         self.check_refused(daemon, 'fd 4, named office: ', '127.0.0.1:%d' % socks[0].getsockname()[1], 'relay', lines=1)
 
+    def test_two_names_at_one_address_on_two_devices(self):
+        """BindToDevice= tells their clients apart; a name on both devices needs no second worker."""
+        subprocess.run(['ip', 'link', 'add', 'one', 'type', 'veth', 'peer', 'name', 'two'], check=True)
+        self.addCleanup(subprocess.run, ['ip', 'link', 'del', 'one'], check=True)
+        socks, port = [], next_port()
+        for device in b'lo', b'one', b'two':
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.addCleanup(sock.close)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
+            sock.bind(('0.0.0.0', port))
+            socks.append(sock)
+        upstream = self.upstream()
+        daemon = self.start(config=f'[Relay]\nUpstream={GOOD}\n[Relay office]\nUpstream={upstream.name}\n', fds=socks,
+                            names='office:relay:office')
+        lines = [fields(daemon.wait_line('listener started', n=n)) for n in (1, 2, 3)]
+        self.assertEqual([line['listener_name'] for line in lines], ['office', 'relay', 'office'])
+        self.assertFalse(any('workers' in line for line in lines))
+        self.ask(self.client(port))
+        self.stop(daemon)
+
     @unittest.skipUnless(shutil.which('systemd-socket-activate'), 'systemd-socket-activate is not installed')
     def test_systemd_socket_activate(self):
         upstream, port = self.upstream(), next_port()
