@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ideal loop, the ceiling of the socket interface: one listener, one client, one connected socket; no table, no
- * names but the last client's, no statistics, no limits. Batches, trains in and out as they come.
+ * The ideal loop, the ceiling of the socket interface: one listener, one connected socket; no table, no names but the
+ * last client's, no local addresses, no statistics, no limits, no time. Batches, trains in and out as they come.
  *
- *   ideal A.B.C.D PORT IPV6 PORT
+ *   ideal IPV6 PORT BATCH
+ *
+ * The listener is descriptor 3, as for udp46: both have the same buffers. It takes at most BATCH at a time.
  */
 #include <arpa/inet.h>
 #include <netinet/udp.h>
@@ -13,56 +15,55 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { BATCH = 32, ROOM = 65536, STRIDE = ROOM + 5 * 64 };
+/* The stride keeps the payloads of a batch from falling on the same lines of the cache. */
+enum { LISTENER = 3, BATCH_MAX = 64, ROOM = 65536, STRIDE = ROOM + 5 * 64, CONTROL = 64 };
 
 typedef struct Side {
         int fd;
         struct sockaddr_in peer; /* the listener's: who wrote last */
 } Side;
 
-static char room[BATCH * STRIDE];
-static struct mmsghdr messages[BATCH];
-static struct iovec iov[BATCH];
-static struct sockaddr_in names[BATCH];
-static char controls[BATCH][64] __attribute__((aligned(8)));
+static char room[BATCH_MAX * STRIDE];
+static struct mmsghdr messages[BATCH_MAX];
+static struct iovec iov[BATCH_MAX];
+static struct sockaddr_in names[BATCH_MAX];
+static _Alignas(struct cmsghdr) char controls[BATCH_MAX][CONTROL];
 
-/* Everything that waits at one side goes out at the other. */
-static void carry(Side *in, const Side *out)
+static void prepare_in(int i)
 {
-        int n;
+        iov[i] = (struct iovec){room + (size_t)i * STRIDE, ROOM};
+        messages[i].msg_hdr = (struct msghdr){.msg_name = &names[i],
+                                              .msg_namelen = sizeof(names[i]),
+                                              .msg_iov = &iov[i],
+                                              .msg_iovlen = 1,
+                                              .msg_control = controls[i],
+                                              .msg_controllen = CONTROL};
+}
 
-        for (int i = 0; i < BATCH; i++) {
-                iov[i] = (struct iovec){room + (size_t)i * STRIDE, ROOM};
-                messages[i].msg_hdr = (struct msghdr){.msg_name = &names[i],
-                                                      .msg_namelen = sizeof(names[i]),
-                                                      .msg_iov = &iov[i],
-                                                      .msg_iovlen = 1,
-                                                      .msg_control = controls[i],
-                                                      .msg_controllen = sizeof(controls[i])};
-        }
-        n = recvmmsg(in->fd, messages, BATCH, MSG_DONTWAIT, NULL);
-        for (int i = 0; i < n; i++) {
-                struct msghdr *header = &messages[i].msg_hdr;
-                struct cmsghdr *c = CMSG_FIRSTHDR(header);
-                int segment = 0;
+/* What came in as a train goes out as one. */
+static void prepare_out(int i, const Side *out)
+{
+        struct msghdr *header = &messages[i].msg_hdr;
+        struct cmsghdr *c = CMSG_FIRSTHDR(header);
+        uint16_t value;
+        int segment = 0;
 
-                if (c && c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO)
-                        memcpy(&segment, CMSG_DATA(c), sizeof(segment));
-                if (names[i].sin_family == AF_INET)
-                        in->peer = names[i];
-                iov[i].iov_len = messages[i].msg_len;
-                header->msg_name = out->peer.sin_port ? (void *)(uintptr_t)&out->peer : NULL;
-                header->msg_namelen = out->peer.sin_port ? sizeof(out->peer) : 0;
-                header->msg_controllen = 0;
-                if (segment > 0 && messages[i].msg_len > (unsigned)segment) {
-                        uint16_t value = (uint16_t)segment;
+        if (c && c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO)
+                memcpy(&segment, CMSG_DATA(c), sizeof(segment));
+        iov[i].iov_len = messages[i].msg_len;
+        header->msg_name = out->peer.sin_port ? (void *)(uintptr_t)&out->peer : NULL;
+        header->msg_namelen = out->peer.sin_port ? sizeof(out->peer) : 0;
+        header->msg_controllen = 0;
+        if (!c || segment <= 0 || messages[i].msg_len <= (unsigned)segment)
+                return;
+        value = (uint16_t)segment;
+        *c = (struct cmsghdr){CMSG_LEN(sizeof(value)), IPPROTO_UDP, UDP_SEGMENT};
+        memcpy(CMSG_DATA(c), &value, sizeof(value));
+        header->msg_controllen = CMSG_SPACE(sizeof(value));
+}
 
-                        header->msg_controllen = CMSG_SPACE(sizeof(value));
-                        c = CMSG_FIRSTHDR(header);
-                        *c = (struct cmsghdr){CMSG_LEN(sizeof(value)), IPPROTO_UDP, UDP_SEGMENT};
-                        memcpy(CMSG_DATA(c), &value, sizeof(value));
-                }
-        }
+static void send_all(const Side *out, int n)
+{
         for (int i = 0; i < n;) {
                 int sent = sendmmsg(out->fd, messages + i, (unsigned)(n - i), MSG_DONTWAIT);
 
@@ -70,36 +71,52 @@ static void carry(Side *in, const Side *out)
         }
 }
 
-int main(int argc, char **argv)
+/* Everything that waits at one side goes out at the other. */
+static void carry(Side *in, const Side *out, int batch)
 {
-        struct sockaddr_in v4 = {.sin_family = AF_INET};
-        struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-        Side listener = {socket(AF_INET, SOCK_DGRAM, 0), {0}}, leg = {socket(AF_INET6, SOCK_DGRAM, 0), {0}};
-        int on = 1, buffer = 8 << 20;
+        int n = recvmmsg(in->fd, messages, (unsigned)batch, MSG_DONTWAIT, NULL);
 
-        if (argc != 5 || inet_pton(AF_INET, argv[1], &v4.sin_addr) != 1 ||
-            inet_pton(AF_INET6, argv[3], &v6.sin6_addr) != 1) {
-                fprintf(stderr, "usage: ideal A.B.C.D PORT IPV6 PORT\n");
-                return 2;
-        }
-        v4.sin_port = htons((uint16_t)atoi(argv[2]));
-        v6.sin6_port = htons((uint16_t)atoi(argv[4]));
-        (void)setsockopt(listener.fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer));
-        (void)setsockopt(listener.fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
-        (void)setsockopt(leg.fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
-        if (bind(listener.fd, (struct sockaddr *)&v4, sizeof(v4)) < 0 ||
-            connect(leg.fd, (struct sockaddr *)&v6, sizeof(v6)) < 0) {
-                perror("ideal");
-                return 1;
-        }
+        if (n > 0 && names[n - 1].sin_family == AF_INET)
+                in->peer = names[n - 1];
+        for (int i = 0; i < n; i++)
+                prepare_out(i, out);
+        send_all(out, n);
+        for (int i = 0; i < n; i++)
+                prepare_in(i);
+}
+
+static _Noreturn void turn(Side *listener, Side *leg, int batch)
+{
+        struct pollfd fds[] = {{listener->fd, POLLIN, 0}, {leg->fd, POLLIN, 0}};
+
         for (;;) {
-                struct pollfd fds[] = {{listener.fd, POLLIN, 0}, {leg.fd, POLLIN, 0}};
-
                 if (poll(fds, 2, -1) <= 0)
                         continue;
                 if (fds[0].revents)
-                        carry(&listener, &leg);
+                        carry(listener, leg, batch);
                 if (fds[1].revents)
-                        carry(&leg, &listener);
+                        carry(leg, listener, batch);
         }
+}
+
+int main(int argc, char **argv)
+{
+        struct sockaddr_in6 name = {.sin6_family = AF_INET6};
+        Side listener = {.fd = LISTENER}, leg = {.fd = socket(AF_INET6, SOCK_DGRAM, 0)};
+        int on = 1, batch = argc == 4 ? atoi(argv[3]) : 0;
+
+        if (batch < 1 || batch > BATCH_MAX || inet_pton(AF_INET6, argv[1], &name.sin6_addr) != 1) {
+                (void)fprintf(stderr, "usage: ideal IPV6 PORT BATCH, with the listener as descriptor 3\n");
+                return 2;
+        }
+        name.sin6_port = htons((uint16_t)atoi(argv[2]));
+        if (setsockopt(listener.fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on)) < 0 ||
+            setsockopt(leg.fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on)) < 0 ||
+            connect(leg.fd, (struct sockaddr *)&name, sizeof(name)) < 0) {
+                perror("ideal");
+                return 1;
+        }
+        for (int i = 0; i < BATCH_MAX; i++)
+                prepare_in(i);
+        turn(&listener, &leg, batch);
 }

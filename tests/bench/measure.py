@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: MIT
+"""Single measurements. CPU is that of the whole machine, less what the same datagrams cost on the direct path."""
+import contextlib
+import dataclasses
+import pathlib
+import statistics
+import time
+
+import peers
+import world
+from peers import IDEAL, NGINX, NOBODY, SOCAT, UDP46, Relay
+
+LOSS_MAX = 0.001
+FLOOD = -1
+READY_CLIENT = 24999  # asks whether a peer is there; no load comes from it
+SEARCH_STEPS = 7
+STEPS_DOWN = 5  # more, if nothing went well so far
+SEARCH_TOLERANCE = 0.02
+SEARCH_SECONDS_MAX = 0.7
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A shape of traffic."""
+    profile: str
+    flows: int
+    size: int
+
+    @property
+    def train(self):
+        return 44 if self.profile == "V" else 1
+
+    def __str__(self):
+        return f"{self.profile}, {self.flows:,} flow{'s' if self.flows > 1 else ''}, {self.size} B"
+
+
+@dataclasses.dataclass
+class Offered:
+    """What became of offered load, a second."""
+    sent: float
+    delivered: float
+    loss: float
+    busy: float  # CPU seconds for each second
+    lost: dict   # where: number
+    ways: dict   # the round trips of those that asked, µs
+
+    @property
+    def cost(self):
+        """CPU seconds for a million delivered, the ends included."""
+        return self.busy / max(1.0, self.delivered) * 1e6
+
+
+class Figures(list):
+    """The same thing measured in several rounds."""
+
+    @property
+    def median(self):
+        return statistics.median(self) if self else float("nan")
+
+    @property
+    def spread(self):
+        return f"{min(self):.3g}–{max(self):.3g}" if len(self) > 1 else ""
+
+
+@dataclasses.dataclass
+class Bench:
+    """What is measured with: the peers, the tools, how long."""
+    peers: dict
+    binary: pathlib.Path
+    scratch: pathlib.Path
+    seconds: float
+    rounds: int
+    sessions: int  # idle ones, with which the large measurements are made
+    verbose: bool = False
+    steps: int = SEARCH_STEPS
+    home: world.Home = None
+    home_kind: dict = None
+    began: float = dataclasses.field(default_factory=time.monotonic)
+    limits: dict = dataclasses.field(default_factory=dict)
+    costs: dict = dataclasses.field(default_factory=dict)
+
+    def say(self, text):
+        print(f"{time.monotonic() - self.began:6.0f} s  {text}", flush=True)
+
+    @contextlib.contextmanager
+    def at_home(self, **kind):
+        """Another home than before, for as long as this lasts."""
+        before, self.home_kind = self.home_kind, kind
+        self.home_start()
+        try:
+            yield
+        finally:
+            self.home_kind = before
+            self.home_start()
+
+    def home_start(self):
+        if self.home is not None:
+            self.home.stop()
+            self.home = None
+        if self.home_kind is not None:
+            self.home = world.Home(self.scratch / "load", **self.home_kind)
+
+    def names(self, sessions=1, clients_apart=False):
+        """The peers that can carry so many sessions (and answer each client, if that is asked)."""
+        return [name for name, peer in self.peers.items()
+                if sessions <= peer.sessions_max and not (clients_apart and peer.one_leg)]
+
+    @staticmethod
+    def target(relay):
+        return world.DIRECT if relay.name == NOBODY else world.LISTEN
+
+    def ask_new(self, relay, clients, first=READY_CLIENT, window=64, seconds=10.0, size=64):
+        """Each of the clients asks once: what load/new.c prints."""
+        return peers.load(self, "new", *self.target(relay), first, clients, size, window, seconds)
+
+    def offer(self, relay, case, rate, seconds=None, asks=0, file="-", accounts=False):
+        """Load on a relay at work; asks a second come from its first client."""
+        counters = world.Counters() if accounts else None
+        self.home.count()
+        sent = peers.load(self, "offer", *self.target(relay), 0, case.flows, case.size, case.train, f"{rate:.0f}",
+                          seconds or self.seconds, asks, file)
+        time.sleep(0.03)
+        datagrams = self.home.count()["datagrams"]
+        delivered = datagrams - sent["asked"]
+        return Offered(sent["sent"] / sent["seconds"], delivered / sent["seconds"],
+                       max(0.0, 1 - delivered / max(1, sent["sent"])), sent["busy"] / sent["seconds"],
+                       counters.lost() if counters else {}, sent)
+
+    def flood(self, name, case):
+        with Relay(name, self) as relay:
+            self.warm(relay, case)
+            return self.offer(relay, case, FLOOD, accounts=True)
+
+    def warm(self, relay, case):
+        """Opens the sessions, so that what is measured is carrying."""
+        if not (relay.name in self.peers and self.peers[relay.name].one_leg):
+            self.ask_new(relay, case.flows, first=0, window=32, seconds=5)
+
+    def limit(self, name, case):
+        """The highest rate with no more than LOSS_MAX lost: found once for each peer and case."""
+        if (name, case) not in self.limits:
+            with Relay(name, self) as relay:
+                self.warm(relay, case)
+                self.limits[name, case] = self.search(relay, case)
+            self.say(f"{case}: {name} carries {self.limits[name, case] / 1e3:.0f} k/s at 0.1 % loss")
+        return self.limits[name, case]
+
+    def search(self, relay, case):
+        """Bisection between the best rate that went well and the lowest that did not; bounded in steps."""
+        seconds = min(SEARCH_SECONDS_MAX, self.seconds)
+        good, bad, rate = 0.0, float("inf"), self.offer(relay, case, FLOOD, min(0.4, seconds)).delivered * 0.9
+        for step in range(self.steps + STEPS_DOWN):
+            if step >= self.steps and good:
+                break
+            offered = self.offer(relay, case, rate, seconds)
+            if offered.loss <= LOSS_MAX:
+                good = max(good, offered.sent)
+                if offered.sent < 0.95 * rate:  # the generator has no more
+                    break
+            else:
+                bad = min(bad, rate)
+            if bad - good < SEARCH_TOLERANCE * good:
+                break
+            rate = (good + bad) / 2 if good and bad < float("inf") else good * 1.15 or bad * 0.7
+        return good or bad
+
+    def direct_cost(self, case, rate):
+        """What a million of these datagrams cost without a relay at (nearly) this rate."""
+        key = case, round(rate, -3)
+        if key not in self.costs:
+            with Relay(NOBODY, self) as relay:
+                self.costs[key] = statistics.median(
+                    self.offer(relay, case, rate).cost for _ in range(self.rounds))
+        return self.costs[key]
+
+
+def quantile(values, q):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * q))] if ordered else float("nan")
+
+
+__all__ = ["Bench", "Case", "Figures", "FLOOD", "IDEAL", "NGINX", "NOBODY", "Offered", "SOCAT", "UDP46", "quantile"]
