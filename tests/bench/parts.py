@@ -2,9 +2,11 @@
 """The parts of the bench. Each measures one thing with all peers for which it makes sense, taking turns in rounds, and
 returns what the report shows: {peer: {what: Figures}}, one level deeper where there are cases.
 """
+import pathlib
 import threading
 import time
 
+import peers
 from measure import FLOOD, IDEAL, NOBODY, UDP46, Case, Figures, quantile
 from peers import Relay
 
@@ -95,11 +97,17 @@ def round_trip(bench):
     return found
 
 
-def slabs():
-    """Bytes in the kernel's object caches: no other account sees sockets, their files and their places in an epoll."""
-    with open("/proc/slabinfo", encoding="ascii") as file:
-        rows = [line.split() for line in file.readlines()[2:]]
-    return sum(int(row[1]) * int(row[3]) for row in rows)
+def kernel_memory():
+    """Bytes in the kernel's object caches (no other account sees sockets, their files and their places in an epoll), and
+    what processes cost it. Names and inodes that nobody uses are thrown away first: looking into /proc makes them."""
+    try:
+        pathlib.Path("/proc/sys/vm/drop_caches").write_text("2\n")
+    except OSError:
+        pass
+    rows = [line.split() for line in pathlib.Path("/proc/slabinfo").read_text().splitlines()[2:]]
+    accounts = dict(line.split(":") for line in pathlib.Path("/proc/meminfo").read_text().splitlines())
+    processes = sum(int(accounts[name].split()[0]) << 10 for name in ("KernelStack", "PageTables"))
+    return sum(int(row[1]) * int(row[3]) for row in rows) + processes
 
 
 def memory(bench, sessions):
@@ -111,12 +119,12 @@ def memory(bench, sessions):
             for name in names:
                 with Relay(name, bench) as relay:
                     time.sleep(0.3)
-                    user, kernel = relay.memory(), slabs()
+                    user, kernel = relay.memory(), kernel_memory()
                     n = bench.ask_new(relay, min(sessions, bench.peers[name].sessions_max), first=0)["answered"]
                     time.sleep(0.3)
                     found[name]["sessions"].append(n)
                     found[name]["user"].append((relay.memory() - user) / max(1, n))
-                    found[name]["kernel"].append((slabs() - kernel) / max(1, n))
+                    found[name]["kernel"].append((kernel_memory() - kernel) / max(1, n))
     bench.say(f"memory for each session, udp46: {found[UDP46]['user'].median:.0f} B of its own, "
               f"{found[UDP46]['kernel'].median:.0f} B of the kernel's")
     return found
@@ -192,7 +200,7 @@ class Watch(threading.Thread):
         before = time.time()
         while not self.stopped and self.end is None:
             legs, now = self.relay.legs(), time.time()
-            if self.begin is None and legs < self.full:
+            if self.begin is None and legs < self.full * 0.99:  # who asked first may go before
                 self.begin = before
             if self.begin is not None and legs <= 16:
                 self.end = now
@@ -200,35 +208,40 @@ class Watch(threading.Thread):
             time.sleep(0.01)
 
 
+def touch_all(bench, relay, sessions):
+    """A datagram from each within a tenth of a second, with no answer: then all have been idle for the same time."""
+    peers.load(bench, "offer", *bench.target(relay), BACKGROUND, sessions, 64, 1, sessions * 10, 0.11, 0, "-")
+
+
 def expiry_once(bench, name, sessions, timeout):
-    """All sessions end within a moment; one flow goes on asking. (its quiet ways, those meanwhile, seconds it took)"""
+    """All sessions end within a moment; one flow goes on asking. (its ways in quiet, those meanwhile, seconds, sessions)"""
     file = bench.scratch / "ways"
     with Relay(name, bench, timeout=timeout) as relay:
         bench.ask_new(relay, 1, first=0)
         bench.ask_new(relay, sessions, first=BACKGROUND)
-        if bench.ask_new(relay, sessions, first=BACKGROUND, window=0)["answered"] < sessions * 0.99:
-            return [], [], float("nan")
+        touch_all(bench, relay, sessions)
         watch = Watch(relay, relay.legs())
         watch.start()
         begin = bench.offer(relay, PLAIN, 0, seconds=timeout + 1.5, asks=ASKS, file=file).ways["begin"]
         watch.stopped = True
         watch.join()
     if watch.end is None:
-        return [], [], float("nan")
+        return [], [], float("nan"), watch.full
     samples = [(begin + float(at), float(way)) for at, way in (line.split() for line in open(file, encoding="ascii"))]
-    quiet = [way for at, way in samples if at < watch.begin - 0.1 or at > watch.end + 0.1]
-    return quiet, [way for at, way in samples if watch.begin <= at <= watch.end], watch.end - watch.begin
+    quiet = [way for at, way in samples if begin + timeout / 4 < at < watch.begin - 0.1 or at > watch.end + 0.1]
+    return quiet, [way for at, way in samples if watch.begin <= at <= watch.end], watch.end - watch.begin, watch.full
 
 
 def expiry(bench, sessions, timeout=EXPIRY_TIMEOUT):
     """What a background flow feels while all other sessions end."""
     names = bench.names(sessions, clients_apart=True)
-    found = table(names, "took",
+    found = table(names, "sessions", "took",
                   *(f"{when} {what}" for when in ("quiet", "meanwhile") for what in ("p50", "p99", "p999")))
     with bench.at_home(whole=True):
         for _ in range(bench.rounds):
             for name in names:
-                quiet, meanwhile, took = expiry_once(bench, name, sessions, timeout)
+                quiet, meanwhile, took, legs = expiry_once(bench, name, sessions, timeout)
+                found[name]["sessions"].append(legs)
                 found[name]["took"].append(took * 1e3)
                 for when, ways in (("quiet", quiet), ("meanwhile", meanwhile)):
                     for what, q in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999)):

@@ -174,11 +174,11 @@ class Relay:
         return world.processes(RELAY)
 
     def memory(self):
-        """Bytes of its own and its children's; shared pages by their share."""
+        """Bytes of its own and its children's, without programs and libraries; what is shared counts by its share."""
         total = 0
         for pid in self.pids():
             for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
+                if line.startswith("Pss_Anon:"):
                     total += int(line.split()[1]) << 10
         return total
 

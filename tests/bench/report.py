@@ -145,8 +145,8 @@ def write_memory(found):
     body = [(name, figure(f["sessions"]), figure(f["user"]), figure(f["kernel"]),
              f"{f['user'].median + f['kernel'].median:.0f}") for name, f in found.items()]
     return ["## Memory for each session", "",
-            "Bytes: the difference between no session and many. User: the processes' share of their pages (Pss). "
-            "Kernel: all object caches (slabinfo); page tables and stacks of forked processes are not counted.", "",
+            "Bytes: the difference between no session and many. User: anonymous pages (Pss). "
+            "Kernel: all object caches (slabinfo), page tables and kernel stacks.", "",
             *rows(("peer", "sessions", "user", "kernel", "together"), body)]
 
 
@@ -184,8 +184,9 @@ def write_expiry(found):
     body = [(name, figure(f["took"]), *(figure(f[f"{when} {what}"]) for when in ("quiet", "meanwhile")
                                         for what in ("p50", "p99", "p999"))) for name, f in found.items()]
     return ["## All sessions end at once", "",
-            "Round trips of a background flow in µs, before and while the legs of all idle sessions are closed (from "
-            "the first that was gone to the last).", "",
+            f"{found[UDP46]['sessions'].median:,.0f} sessions, each last used within the same tenth of a second. Round "
+            "trips of a background flow in µs, before and while their legs are closed (from the first that was gone to "
+            "the last).", "",
             *rows(("peer", "took, ms", "quiet p50", "p99", "p99.9", "meanwhile p50", "p99", "p99.9"), body)]
 
 
