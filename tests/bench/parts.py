@@ -97,17 +97,23 @@ def round_trip(bench):
     return found
 
 
-def kernel_memory():
-    """Bytes in the kernel's object caches (no other account sees sockets, their files and their places in an epoll), and
-    what processes cost it. Names and inodes that nobody uses are thrown away first: looking into /proc makes them."""
+def kernel_objects():
+    """{kind: (number, bytes each)} of what the kernel keeps: no other account sees sockets, their files and their places
+    in an epoll. Names and inodes that nobody uses are thrown away first: looking into /proc makes them."""
     try:
         pathlib.Path("/proc/sys/vm/drop_caches").write_text("2\n")
     except OSError:
         pass
     rows = [line.split() for line in pathlib.Path("/proc/slabinfo").read_text().splitlines()[2:]]
     accounts = dict(line.split(":") for line in pathlib.Path("/proc/meminfo").read_text().splitlines())
-    processes = sum(int(accounts[name].split()[0]) << 10 for name in ("KernelStack", "PageTables"))
-    return sum(int(row[1]) * int(row[3]) for row in rows) + processes
+    found = {row[0]: (int(row[1]), int(row[3])) for row in rows}
+    return found | {name: (int(accounts[name].split()[0]), 1 << 10) for name in ("KernelStack", "PageTables")}
+
+
+def grown(before, after, sessions):
+    """Bytes that came with the sessions: of kinds of which at least every tenth took one. The rest is the machine's."""
+    more = {kind: (n - before.get(kind, (0, 0))[0], size) for kind, (n, size) in after.items()}
+    return sum(n * size for n, size in more.values() if n * 10 >= sessions)
 
 
 def memory(bench, sessions):
@@ -119,12 +125,12 @@ def memory(bench, sessions):
             for name in names:
                 with Relay(name, bench) as relay:
                     time.sleep(0.3)
-                    user, kernel = relay.memory(), kernel_memory()
+                    user, kernel = relay.memory(), kernel_objects()
                     n = bench.ask_new(relay, min(sessions, bench.peers[name].sessions_max), first=0)["answered"]
                     time.sleep(0.3)
                     found[name]["sessions"].append(n)
                     found[name]["user"].append((relay.memory() - user) / max(1, n))
-                    found[name]["kernel"].append((kernel_memory() - kernel) / max(1, n))
+                    found[name]["kernel"].append(grown(kernel, kernel_objects(), n) / max(1, n))
     bench.say(f"memory for each session, udp46: {found[UDP46]['user'].median:.0f} B of its own, "
               f"{found[UDP46]['kernel'].median:.0f} B of the kernel's")
     return found

@@ -25,6 +25,7 @@ static int open_socket(unsigned number)
         if (fd < 0)
                 fail("socket");
         set_buffers(fd);
+        set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
         if (bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0)
                 fail("bind");
         return fd;
@@ -106,6 +107,14 @@ void clients_ask(Clients *clients, unsigned k, unsigned size)
         (void)clients_send(clients, k, 1, &payload, size, 1);
 }
 
+/* A relay that mixes clients up gives answers to the wrong one: those do not count. */
+static bool is_answer(const Clients *clients, unsigned socket, struct mmsghdr *message, const Ask *ask)
+{
+        return message->msg_len == sizeof(*ask) && ask->mark == ASK_MARK && ask->client - clients->first < clients->n &&
+               socket_of(clients, (unsigned)ask->client) == socket &&
+               local_of(&message->msg_hdr) == FIRST_ADDRESS + ask->client % ADDRESSES;
+}
+
 unsigned clients_answers(Clients *clients, unsigned socket, Answer answers[BATCH])
 {
         static struct mmsghdr messages[BATCH];
@@ -127,7 +136,7 @@ unsigned clients_answers(Clients *clients, unsigned socket, Answer answers[BATCH
                 uint64_t at = stamp_of(&messages[i].msg_hdr);
                 double way = (double)(int64_t)(asks[i].arrived - asks[i].sent + at - asks[i].left) / 1e3;
 
-                if (messages[i].msg_len == sizeof(Ask) && asks[i].mark == ASK_MARK)
+                if (is_answer(clients, socket, &messages[i], &asks[i]))
                         answers[n++] = (Answer){asks[i].client, at, way};
         }
         return n;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <arpa/inet.h>
 #include <netinet/udp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,6 +80,16 @@ unsigned segment_of(struct msghdr *header)
         if (data)
                 memcpy(&segment, data, sizeof(segment));
         return segment > 0 ? (unsigned)segment : 0;
+}
+
+uint32_t local_of(struct msghdr *header)
+{
+        const void *data = control_of(header, IPPROTO_IP, IP_PKTINFO);
+        struct in_pktinfo info = {0};
+
+        if (data)
+                memcpy(&info, data, sizeof(info));
+        return ntohl(info.ipi_addr.s_addr);
 }
 
 void samples_init(Samples *samples)

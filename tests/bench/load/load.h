@@ -60,6 +60,7 @@ void set_buffers(int fd);
 void set_option(int fd, int level, int option, int value);
 uint64_t stamp_of(struct msghdr *header);
 unsigned segment_of(struct msghdr *header);
+uint32_t local_of(struct msghdr *header); /* the IPv4 address it was sent to; 0: not known */
 void samples_init(Samples *samples);
 void samples_add(Samples *samples, double at, double way);
 void samples_dump(const Samples *samples, const char *path); /* "-": nowhere */
