@@ -73,10 +73,12 @@ class Bench:
     sessions: int  # idle ones, with which the large measurements are made
     verbose: bool = False
     steps: int = SEARCH_STEPS
+    direct_rounds: int = 3  # the direct path is measured so often at least: everything is compared with it
     home: world.Home = None
     home_kind: dict = None
     began: float = dataclasses.field(default_factory=time.monotonic)
     limits: dict = dataclasses.field(default_factory=dict)
+    capped: set = dataclasses.field(default_factory=set)  # limits that are the generator's
     costs: dict = dataclasses.field(default_factory=dict)
 
     def say(self, text):
@@ -144,12 +146,15 @@ class Bench:
         if (name, case) not in self.limits:
             with Relay(name, self) as relay:
                 self.warm(relay, case)
-                self.limits[name, case] = self.search(relay, case)
+                self.limits[name, case], own = self.search(relay, case)
+            if not own:
+                self.capped.add((name, case))
             self.say(f"{case}: {name} carries {self.limits[name, case] / 1e3:.0f} k/s at 0.1 % loss")
         return self.limits[name, case]
 
     def search(self, relay, case):
-        """Bisection between the best rate that went well and the lowest that did not; bounded in steps."""
+        """Bisection between the best rate that went well and the lowest that did not; bounded in steps. The rate, and whether
+        it is the peer's: the generator may have no more."""
         seconds = min(SEARCH_SECONDS_MAX, self.seconds)
         good, bad, rate = 0.0, float("inf"), self.offer(relay, case, FLOOD, min(0.4, seconds)).delivered * 0.9
         for step in range(self.steps + STEPS_DOWN):
@@ -158,14 +163,14 @@ class Bench:
             offered = self.offer(relay, case, rate, seconds)
             if offered.loss <= LOSS_MAX:
                 good = max(good, offered.sent)
-                if offered.sent < 0.95 * rate:  # the generator has no more
-                    break
+                if offered.sent < 0.95 * rate:
+                    return good, False
             else:
                 bad = min(bad, rate)
             if bad - good < SEARCH_TOLERANCE * good:
                 break
             rate = (good + bad) / 2 if good and bad < float("inf") else good * 1.15 or bad * 0.7
-        return good or bad
+        return good or bad, True
 
     def direct_cost(self, case, rate):
         """What a million of these datagrams cost without a relay at (nearly) this rate."""
@@ -173,7 +178,7 @@ class Bench:
         if key not in self.costs:
             with Relay(NOBODY, self) as relay:
                 self.costs[key] = statistics.median(
-                    self.offer(relay, case, rate).cost for _ in range(self.rounds))
+                    self.offer(relay, case, rate).cost for _ in range(max(self.rounds, self.direct_rounds)))
         return self.costs[key]
 
 

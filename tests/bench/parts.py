@@ -48,6 +48,7 @@ def throughput(bench, case):
             at_limit(bench, case, name, limits, found[name], same)
     for name in names:
         direct = bench.direct_cost(case, limits[name])
+        found[name]["capped"] = (name, case) in bench.capped
         found[name]["limit cost"] = Figures(cost - direct for cost in found[name]["limit cost"])
     found[NOBODY]["same cost"].append(bench.direct_cost(case, same))
     found["same rate"] = same

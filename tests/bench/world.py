@@ -6,6 +6,8 @@
 
 Generator and home share one core, the relay has the other. A cable's receiving work is done by who sends.
 """
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -13,7 +15,7 @@ import signal
 import subprocess
 import time
 
-CLIENT, RELAY, HOME = "udp46-bench-client", "udp46-bench-relay", "udp46-bench-home"
+CLIENT, RELAY, HOME = "bench46-client", "bench46-relay", "bench46-home"
 LISTEN, UPSTREAM, DIRECT = ("192.0.2.1", 51820), ("2001:db8:100::10", 51820), ("198.51.100.10", 51820)
 LOAD_CORE, RELAY_CORE = 0, 1
 
@@ -38,7 +40,8 @@ def inside(namespace, core, *command):
 
 
 def processes(namespace):
-    return [int(pid) for pid in run("ip", "netns", "pids", namespace).split()]
+    found = subprocess.run(["ip", "netns", "pids", namespace], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in found.stdout.split()]
 
 
 def end_processes(namespace):
@@ -51,6 +54,17 @@ def end_processes(namespace):
             except ProcessLookupError:
                 pass
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def alone():
+    """One bench at a time: the namespaces have fixed names, and the cores are measured."""
+    with open("/run/udp46-bench.lock", "w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit("another bench is running on this machine") from None
+        yield
 
 
 def namespaces_remove():
@@ -138,6 +152,16 @@ def udp_counters(namespace):
         elif ":" in line and words[0].rstrip(":") in ("up0", "up1", "down0", "down1"):
             counted["cable"] += int(words[4]) + int(words[12])
     return counted
+
+
+def foreign_work(seconds=1.0):
+    """The share of all cores that is busy with something else, before the bench begins."""
+    def idle():
+        fields = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()
+        return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
+    before, begin = idle(), time.monotonic()
+    time.sleep(seconds)
+    return max(0.0, 1 - (idle() - before) / (time.monotonic() - begin) / os.cpu_count())
 
 
 class Counters:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Home reads without waiting while there is something, so that "count" is heard when the socket is empty. If not WHOLE
- * it asks for the head of each payload only: what the kernel then need not copy would compete with the generator.
+ * Home shares a core with the generator. If not WHOLE it competes as little as it can: it asks for the head of each
+ * payload only, and looks into its socket every so often, so that no datagram wakes it. If WHOLE, it answers at once.
  */
 #include <netinet/udp.h>
 #include <poll.h>
@@ -12,7 +12,7 @@
 
 #include "load.h"
 
-enum { HEAD = 64 };
+enum { HEAD = 64, LOOK = 1 /* ms */ };
 
 typedef struct Home {
         int fd;
@@ -106,7 +106,7 @@ void load_home(char **a)
 {
         bool whole = atoi(a[2]) != 0;
         Home home = {.fd = open_socket(atoi(a[0]), atoi(a[1]) != 0, whole), .room = whole ? ROOM : HEAD};
-        struct pollfd fds[] = {{home.fd, POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
+        struct pollfd fds[] = {{STDIN_FILENO, POLLIN, 0}, {home.fd, POLLIN, 0}};
         char line[64];
 
         (void)printf("{}\n");
@@ -114,7 +114,7 @@ void load_home(char **a)
         for (;;) {
                 while (receive(&home) > 0)
                         ;
-                if (poll(fds, 2, -1) <= 0 || !fds[1].revents)
+                if (poll(fds, whole ? 2 : 1, whole ? -1 : LOOK) <= 0 || !fds[0].revents)
                         continue;
                 if (read(STDIN_FILENO, line, sizeof(line)) <= 0)
                         return;
