@@ -96,7 +96,7 @@ def raise_files():
 def find(binary, files):
     """The peers there are, and a sentence for each that is not."""
     most = files - FILES_RESERVED
-    found = [Peer(UDP46, first_line(str(binary), "--version").removeprefix("udp46 "), most),
+    found = [Peer(UDP46, first_line(str(binary), "--version").removeprefix("udp46 version="), most),
              Peer(IDEAL, "tests/bench/ideal.c", 1 << 20, one_leg=True)]
     missing = []
     if shutil.which("nginx") and NGINX_MODULE.exists():
@@ -146,7 +146,7 @@ class Relay:
 
     def __init__(self, name, bench, timeout=600):
         self.name, self.bench, self.timeout = name, bench, timeout
-        self.process = None
+        self.process, self.known = None, []
 
     def __enter__(self):
         if self.name == NOBODY:
@@ -171,7 +171,12 @@ class Relay:
         raise RuntimeError(f"{self.name} does not answer")
 
     def pids(self):
-        return world.processes(RELAY)
+        """socat has new ones at any time."""
+        if self.process is None:
+            return []
+        if not self.known or self.name == SOCAT:
+            self.known = world.processes(RELAY)
+        return self.known
 
     def memory(self):
         """Bytes of its own and its children's, without programs and libraries; what is shared counts by its share."""

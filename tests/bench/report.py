@@ -178,7 +178,7 @@ def write_idle(found):
     if not found:
         return []
     body = [(name, figure(f["sessions"]), figure(f["idle work"], 100, "{:.3f}"), figure(f["one"], 1, "{:.2f}"),
-             figure(f["many"], 1, "{:.2f}"), figure(f["ratio"], 1, "{:.2f}")) for name, f in found.items()]
+             figure(f["many"], 1, "{:.2f}"), relative(f["many"].median, f["one"].median)) for name, f in found.items()]
     return ["## Idle sessions", "",
             "CPU of the peer's processes while nothing comes, and µs for each datagram of one flow.", "",
             *rows(("peer", "idle sessions", "CPU when idle, % of a core", "alone", "among them", "ratio"), body)]
@@ -192,7 +192,7 @@ def write_expiry(found):
     return ["## All sessions end at once", "",
             f"{found[UDP46]['sessions'].median:,.0f} sessions, each last used within the same tenth of a second. Round "
             "trips of a background flow in µs, before and while their legs are closed (from the first that was gone to "
-            "the last).", "",
+            "the last).", "", "![expiry](expiry.svg)", "",
             *rows(("peer", "took, ms", "quiet p50", "p99", "p99.9", "meanwhile p50", "p99", "p99.9"), body)]
 
 
@@ -227,9 +227,13 @@ def plots(results):
         found["round-trip"] = plot.bars("round trips, p99, µs", {
             f"{load} % load": {name: loads[load]["p99"].median for name, loads in results["round-trip"].items()
                                if loads[load]["p99"]} for load in results["round-trip"][UDP46]})
+    if "expiry" in results:
+        found["expiry"] = plot.bars("all sessions end at once: a background flow's round trips, µs", {
+            f"{when}, {shown}": {name: f[f"{when} {what}"].median for name, f in results["expiry"].items()}
+            for when in ("quiet", "meanwhile") for what, shown in (("p50", "p50"), ("p99", "p99"), ("p999", "p99.9"))})
     if "sessions" in results:
         found["sessions"] = plot.lines("CPU per datagram against the number of sessions", {
-            name: [(n, figures["cost"].median) for n, figures in counts.items()]
+            name: [(n, max(0.0, figures["cost"].median)) for n, figures in counts.items()]
             for name, counts in results["sessions"]["peers"].items()}, "sessions", "µs", x_log=True)
     return found
 

@@ -16,8 +16,10 @@ class Target:
 
 def ratio(what, of, against, most=None, least=None, form="{:.2f}"):
     """of ÷ against, held against a bound on either side."""
-    value = of / against if against > 0 else float("nan")
     wanted = f"≥ {least:g}" if most is None else f"≤ {most:g}"
+    if of <= 0 or against <= 0:
+        return Target(what, wanted, "not to be measured on this machine", False)
+    value = of / against
     return Target(what, wanted, form.format(value), value >= least if most is None else value <= most)
 
 
@@ -78,10 +80,10 @@ def memories(results):
 def idles(results):
     if UDP46 in results.get("idle", {}):
         found = results["idle"][UDP46]
-        n, work, cost = found["sessions"].median, max(found["idle work"]), found["ratio"].median
+        n, work = found["sessions"].median, max(found["idle work"])
         yield Target(f"{n:,.0f} idle sessions: CPU", "none (≤ 0.1 % of a core)", f"{work:.2%}", work <= 0.001)
-        yield Target(f"{n:,.0f} idle sessions: cost per datagram, of that with one", "≤ 1.15", f"{cost:.2f}",
-                     cost <= 1.15)
+        yield ratio(f"{n:,.0f} idle sessions: cost per datagram, of that with one", found["many"].median,
+                    found["one"].median, most=1.15)
 
 
 def expiries(results):

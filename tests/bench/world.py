@@ -8,6 +8,7 @@ Generator and home share one core, the relay has the other. A cable's receiving 
 """
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import pathlib
@@ -162,6 +163,17 @@ def foreign_work(seconds=1.0):
     before, begin = idle(), time.monotonic()
     time.sleep(seconds)
     return max(0.0, 1 - (idle() - before) / (time.monotonic() - begin) / os.cpu_count())
+
+
+@functools.cache
+def softirq_threads():
+    """The kernel's own threads for network work that nobody else has done."""
+    return [path.parent / "schedstat" for path in pathlib.Path("/proc").glob("[0-9]*/comm")
+            if path.read_text().startswith("ksoftirqd/")]
+
+
+def softirq_work():
+    return sum(int(path.read_text().split()[0]) for path in softirq_threads()) / 1e9
 
 
 class Counters:

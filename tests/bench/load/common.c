@@ -35,6 +35,14 @@ double cpu_idle(void)
         return (double)(f[3] + f[4] + f[7]) / (double)sysconf(_SC_CLK_TCK);
 }
 
+double own_work(void)
+{
+        struct timespec t;
+
+        (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+        return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 void fail(const char *what)
 {
         perror(what);

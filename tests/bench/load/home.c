@@ -96,8 +96,8 @@ static int receive(Home *home)
 
 static void print(Home *home)
 {
-        (void)printf("{\"datagrams\": %lu, \"bytes\": %lu, \"receives\": %lu, \"answers\": %lu}\n", home->datagrams,
-                     home->bytes, home->receives, home->answers);
+        (void)printf("{\"datagrams\": %lu, \"bytes\": %lu, \"receives\": %lu, \"answers\": %lu, \"work\": %.6f}\n",
+                     home->datagrams, home->bytes, home->receives, home->answers, own_work());
         (void)fflush(stdout);
         *home = (Home){.fd = home->fd, .room = home->room};
 }

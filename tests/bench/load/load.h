@@ -55,6 +55,7 @@ typedef struct Samples {
 /* common.c: time, failure, control messages, quantiles */
 uint64_t now_ns(void);
 double cpu_idle(void); /* seconds all processors were idle, waiting or stolen, since boot */
+double own_work(void); /* CPU seconds of this process */
 void fail(const char *what);
 void set_buffers(int fd);
 void set_option(int fd, int level, int option, int value);

@@ -89,9 +89,10 @@ static void advance(Offer *offer)
 
 static void print(Offer *offer, double busy, double seconds)
 {
-        (void)printf("{\"begin\": %.6f, \"sent\": %lu, \"refused\": %lu, \"seconds\": %.6f, \"busy\": %.6f, \"asked\": "
+        (void)printf("{\"begin\": %.6f, \"sent\": %lu, \"refused\": %lu, \"seconds\": %.6f, \"busy\": %.6f, \"work\": "
+                     "%.6f, \"asked\": "
                      "%lu, ",
-                     (double)offer->begin / 1e9, offer->sent, offer->refused, seconds, busy, offer->asked);
+                     (double)offer->begin / 1e9, offer->sent, offer->refused, seconds, busy, own_work(), offer->asked);
         samples_print(&offer->samples);
         (void)printf("}\n");
 }
