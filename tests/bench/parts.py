@@ -62,7 +62,7 @@ def at_limit(bench, case, name, limits, found, same):
         bench.warm(relay, case)
         for _ in range(3):
             offered = bench.offer(relay, case, limits[name])
-            if offered.loss <= 0.001:
+            if offered.sustained:
                 break
             limits[name] *= 0.95
         found["limit"].append(offered.delivered)
@@ -99,8 +99,8 @@ def round_trip(bench):
 
 
 def kernel_objects():
-    """{kind: (number, bytes each)} of what the kernel keeps: no other account sees sockets, their files and their places
-    in an epoll. Names and inodes that nobody uses are thrown away first: looking into /proc makes them."""
+    """{kind: (number, bytes each)} of what the kernel keeps: no other account sees sockets, their files and their
+    places in an epoll. Names and inodes that nobody uses are thrown away first: looking into /proc makes them."""
     try:
         pathlib.Path("/proc/sys/vm/drop_caches").write_text("2\n")
     except OSError:
@@ -220,7 +220,7 @@ def touch_all(bench, relay, sessions):
 
 
 def expiry_once(bench, name, sessions, timeout):
-    """All sessions end within a moment; one flow goes on asking. (its ways in quiet, those meanwhile, seconds, sessions)"""
+    """All sessions end within a moment; one flow goes on asking. (its ways in quiet, meanwhile, seconds, sessions)"""
     file = bench.scratch / "ways"
     with Relay(name, bench, timeout=timeout) as relay:
         bench.ask_new(relay, 1, first=0)

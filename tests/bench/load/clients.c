@@ -17,9 +17,12 @@ typedef struct Control {
         uint16_t segment;
 } Control;
 
-static int open_socket(unsigned number)
+/* Of all clients with this number, or of one of them alone. */
+static int open_socket(unsigned number, uint32_t address)
 {
-        struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons((uint16_t)(FIRST_PORT + number))};
+        struct sockaddr_in name = {.sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)(FIRST_PORT + number)),
+                                   .sin_addr.s_addr = htonl(address)};
         int fd = socket(AF_INET, SOCK_DGRAM, 0);
 
         if (fd < 0)
@@ -40,8 +43,11 @@ void clients_open(Clients *clients, const char *address, int port, unsigned firs
                 (void)fprintf(stderr, "from 1 to %d clients, to an IPv4 address\n", CLIENTS_MAX);
                 _Exit(2);
         }
+        clients->connected = n == 1;
         for (unsigned i = 0; i < clients->n_sockets; i++)
-                clients->fds[i] = open_socket(first / ADDRESSES + i);
+                clients->fds[i] = open_socket(first / ADDRESSES + i, n == 1 ? FIRST_ADDRESS + first % ADDRESSES : 0);
+        if (n == 1 && connect(clients->fds[0], (struct sockaddr *)&clients->to, sizeof(clients->to)) < 0)
+                fail("connect");
 }
 
 static unsigned socket_of(const Clients *clients, unsigned client)
@@ -57,6 +63,22 @@ static void control_set(Control *control, unsigned client, unsigned segment)
         control->segment = (uint16_t)segment;
 }
 
+/* A connected socket knows where from and where to. */
+static void header_set(Clients *clients, struct msghdr *header, Control *control, bool train)
+{
+        size_t from = clients->connected ? offsetof(Control, segment_header) : 0;
+        size_t to = train ? sizeof(*control) : offsetof(Control, segment_header);
+
+        if (!clients->connected) {
+                header->msg_name = &clients->to;
+                header->msg_namelen = sizeof(clients->to);
+        }
+        if (to > from) {
+                header->msg_control = (char *)control + from;
+                header->msg_controllen = to - from;
+        }
+}
+
 /* One system call: neighbours that share a socket. */
 static unsigned send_some(Clients *clients, unsigned long k, unsigned n, struct iovec *iov, unsigned size, bool train)
 {
@@ -70,13 +92,8 @@ static unsigned send_some(Clients *clients, unsigned long k, unsigned n, struct 
                 if (socket_of(clients, client) != socket)
                         break;
                 control_set(&controls[i], client, size);
-                messages[i].msg_hdr = (struct msghdr){.msg_name = &clients->to,
-                                                      .msg_namelen = sizeof(clients->to),
-                                                      .msg_iov = iov,
-                                                      .msg_iovlen = 1,
-                                                      .msg_control = &controls[i],
-                                                      .msg_controllen = train ? sizeof(Control)
-                                                                              : offsetof(Control, segment_header)};
+                messages[i].msg_hdr = (struct msghdr){.msg_iov = iov, .msg_iovlen = 1};
+                header_set(clients, &messages[i].msg_hdr, &controls[i], train);
         }
         sent = sendmmsg(clients->fds[socket], messages, i, 0);
         return sent > 0 ? (unsigned)sent : 0;

@@ -37,6 +37,7 @@ typedef struct Ask {
 
 typedef struct Clients {
         unsigned first, n, n_sockets;
+        bool connected; /* a single client: its socket is its own, and the kernel need not look for a route each time */
         int fds[SOCKETS_MAX];
         struct sockaddr_in to;
 } Clients;
