@@ -88,8 +88,8 @@ def write_generator(found):
     return ["## Is the bench fast enough to judge?", "",
             "Asked first, for each case. On the direct path one core does everything, both cables and both ends; "
             "beside a relay it has the ends only. The generator has to offer at least "
-            f"{FAST_ENOUGH:g} times what the ideal loop delivers (at least {JUST_ENOUGH:g} to judge its throughput at all), and no "
-            "datagram may be lost by the bench's own sockets.", "",
+            f"{FAST_ENOUGH:g} times what the ideal loop delivers (at least {JUST_ENOUGH:g} to judge its throughput at "
+            "all), and no datagram may be lost by the bench's own sockets.", "",
             *rows(("case", "direct path, k/s", "offered beside the ideal loop, k/s", "delivered by it, k/s", "factor",
                    "lost by the bench", ""), body)]
 
@@ -119,8 +119,8 @@ def write_throughput(found):
         return []
     lines = ["## Throughput, and CPU per datagram", "",
              "*0.1 %*: the highest rate, found by bisection, with at most 0.1 % lost and no more than 20 ms' worth "
-             "left in the relay's socket at the end (its 8 MiB would hide much for a while). *Flood*: what is delivered "
-             "when the generator sends what it can. *CPU*: µs per datagram (seconds per million), whole machine less "
+             "left in the relay's socket at the end (its 8 MiB would hide much for a while). *Flood*: what is "
+             "delivered when the generator sends what it can. *CPU*: µs per datagram (seconds per million), whole machine less "
              "direct path, at one rate for all (80 % of what the slowest carries) and at each peer's own 0.1 % rate. "
              "*ideal*: divided by the ideal loop's. *Lost*: in the last flood, as the kernel counted it; a socket that "
              "takes trains counts a lost train as one. *≥*: the generator had no more.", "",

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <arpa/inet.h>
-#include <netinet/udp.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,12 +7,10 @@
 
 enum { FIRST_ADDRESS = 0xcb007101, FIRST_PORT = 20000 }; /* 203.0.113.1 */
 
-/* From which address, and in pieces of which size. */
+/* From which address. */
 typedef struct Control {
-        struct cmsghdr from_header;
+        struct cmsghdr header;
         struct in_pktinfo from;
-        _Alignas(struct cmsghdr) struct cmsghdr segment_header;
-        uint16_t segment;
 } Control;
 
 /* Of all clients with this number, or of one of them alone. */
@@ -34,53 +30,51 @@ static int open_socket(unsigned number, uint32_t address)
         return fd;
 }
 
-void clients_open(Clients *clients, const char *address, int port, unsigned first, unsigned n)
+/* Of one client alone: it knows where from and where to. */
+static int open_connected(unsigned client, const struct sockaddr_in *to)
 {
-        *clients = (Clients){.first = first, .n = n};
+        int fd = open_socket(client / ADDRESSES, FIRST_ADDRESS + client % ADDRESSES);
+
+        if (connect(fd, (const struct sockaddr *)to, sizeof(*to)) < 0)
+                fail("connect");
+        return fd;
+}
+
+void clients_open(Clients *clients, const char *address, int port, unsigned first, unsigned n, bool connected)
+{
+        unsigned n_sockets = connected ? n : (first + n - 1) / ADDRESSES - first / ADDRESSES + 1;
+
+        *clients = (Clients){.first = first, .n = n, .n_sockets = n_sockets, .connected = connected};
         clients->to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-        clients->n_sockets = n > 0 ? (first + n - 1) / ADDRESSES - first / ADDRESSES + 1 : 0;
-        if (inet_pton(AF_INET, address, &clients->to.sin_addr) != 1 || n == 0 || clients->n_sockets > SOCKETS_MAX) {
-                (void)fprintf(stderr, "from 1 to %d clients, to an IPv4 address\n", CLIENTS_MAX);
+        if (inet_pton(AF_INET, address, &clients->to.sin_addr) != 1 || n == 0 || n_sockets > SOCKETS_MAX) {
+                (void)fprintf(stderr, "from 1 to %d clients (with trains: %d), to an IPv4 address\n", CLIENTS_MAX,
+                              SOCKETS_MAX);
                 _Exit(2);
         }
-        clients->connected = n == 1;
-        for (unsigned i = 0; i < clients->n_sockets; i++)
-                clients->fds[i] = open_socket(first / ADDRESSES + i, n == 1 ? FIRST_ADDRESS + first % ADDRESSES : 0);
-        if (n == 1 && connect(clients->fds[0], (struct sockaddr *)&clients->to, sizeof(clients->to)) < 0)
-                fail("connect");
+        for (unsigned i = 0; i < n_sockets; i++)
+                clients->fds[i] = connected ? open_connected(first + i, &clients->to)
+                                            : open_socket(first / ADDRESSES + i, INADDR_ANY);
 }
 
 static unsigned socket_of(const Clients *clients, unsigned client)
 {
-        return client / ADDRESSES - clients->first / ADDRESSES;
+        return clients->connected ? client - clients->first : client / ADDRESSES - clients->first / ADDRESSES;
 }
 
-static void control_set(Control *control, unsigned client, unsigned segment)
+static void header_set(Clients *clients, struct msghdr *header, Control *control, unsigned client)
 {
-        control->from_header = (struct cmsghdr){CMSG_LEN(sizeof(struct in_pktinfo)), IPPROTO_IP, IP_PKTINFO};
+        if (clients->connected)
+                return;
+        control->header = (struct cmsghdr){CMSG_LEN(sizeof(struct in_pktinfo)), IPPROTO_IP, IP_PKTINFO};
         control->from = (struct in_pktinfo){.ipi_spec_dst.s_addr = htonl(FIRST_ADDRESS + client % ADDRESSES)};
-        control->segment_header = (struct cmsghdr){CMSG_LEN(sizeof(uint16_t)), IPPROTO_UDP, UDP_SEGMENT};
-        control->segment = (uint16_t)segment;
-}
-
-/* A connected socket knows where from and where to. */
-static void header_set(Clients *clients, struct msghdr *header, Control *control, bool train)
-{
-        size_t from = clients->connected ? offsetof(Control, segment_header) : 0;
-        size_t to = train ? sizeof(*control) : offsetof(Control, segment_header);
-
-        if (!clients->connected) {
-                header->msg_name = &clients->to;
-                header->msg_namelen = sizeof(clients->to);
-        }
-        if (to > from) {
-                header->msg_control = (char *)control + from;
-                header->msg_controllen = to - from;
-        }
+        header->msg_name = &clients->to;
+        header->msg_namelen = sizeof(clients->to);
+        header->msg_control = control;
+        header->msg_controllen = sizeof(*control);
 }
 
 /* One system call: neighbours that share a socket. */
-static unsigned send_some(Clients *clients, unsigned long k, unsigned n, struct iovec *iov, unsigned size, bool train)
+static unsigned send_some(Clients *clients, unsigned long k, unsigned n, struct iovec *iov)
 {
         static struct mmsghdr messages[BATCH];
         static Control controls[BATCH];
@@ -91,21 +85,20 @@ static unsigned send_some(Clients *clients, unsigned long k, unsigned n, struct 
                 client = clients->first + (unsigned)((k + i) % clients->n);
                 if (socket_of(clients, client) != socket)
                         break;
-                control_set(&controls[i], client, size);
                 messages[i].msg_hdr = (struct msghdr){.msg_iov = iov, .msg_iovlen = 1};
-                header_set(clients, &messages[i].msg_hdr, &controls[i], train);
+                header_set(clients, &messages[i].msg_hdr, &controls[i], client);
         }
         sent = sendmmsg(clients->fds[socket], messages, i, 0);
         return sent > 0 ? (unsigned)sent : 0;
 }
 
-unsigned clients_send(Clients *clients, unsigned long k, unsigned n, const void *data, unsigned size, unsigned train)
+unsigned clients_send(Clients *clients, unsigned long k, unsigned n, const void *data, unsigned size)
 {
-        struct iovec iov = {(void *)(uintptr_t)data, (size_t)size * train};
+        struct iovec iov = {(void *)(uintptr_t)data, size};
         unsigned sent = 0, some;
 
         while (sent < n) {
-                some = send_some(clients, k + sent, n - sent, &iov, size, train > 1);
+                some = send_some(clients, k + sent, n - sent, &iov);
                 if (some == 0)
                         break;
                 sent += some;
@@ -121,7 +114,7 @@ void clients_ask(Clients *clients, unsigned k, unsigned size)
         } payload;
 
         payload.ask = (Ask){.mark = ASK_MARK, .client = clients->first + k, .sent = now_ns()};
-        (void)clients_send(clients, k, 1, &payload, size, 1);
+        (void)clients_send(clients, k, 1, &payload, size);
 }
 
 /* A relay that mixes clients up gives answers to the wrong one: those do not count. */

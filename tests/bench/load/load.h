@@ -69,12 +69,22 @@ void samples_dump(const Samples *samples, const char *path); /* "-": nowhere */
 void samples_print(Samples *samples);                        /* JSON members; sorts */
 
 /* clients.c */
-void clients_open(Clients *clients, const char *address, int port, unsigned first, unsigned n);
-/* Sends the same datagram (train > 1: so many, in one piece) `n` times, from client k on; returns how often it went. */
-unsigned clients_send(Clients *clients, unsigned long k, unsigned n, const void *data, unsigned size, unsigned train);
+void clients_open(Clients *clients, const char *address, int port, unsigned first, unsigned n, bool connected);
+/* Sends the same datagram `n` times, from client k on; returns how often it went. */
+unsigned clients_send(Clients *clients, unsigned long k, unsigned n, const void *data, unsigned size);
 void clients_ask(Clients *clients, unsigned k, unsigned size);
 /* What waits at one socket, without waiting; returns the number of answers, at most BATCH. */
 unsigned clients_answers(Clients *clients, unsigned socket, Answer answers[BATCH]);
+
+/* trains.c: `n` trains of so many datagrams, from connected client k on; returns how many went. */
+typedef struct Trains {
+        int file;
+        unsigned size, length;
+        unsigned long sent;
+} Trains;
+
+void trains_init(Trains *trains, Clients *clients, unsigned size, unsigned length);
+unsigned trains_send(Trains *trains, Clients *clients, unsigned long k, unsigned n);
 
 /* The three things it does; arguments as in main.c. */
 void load_offer(char **arguments);

@@ -90,7 +90,7 @@ void load_new(char **a)
                 (void)fprintf(stderr, "an ask has from %zu to %d bytes\n", sizeof(Ask), ROOM);
                 exit(2);
         }
-        clients_open(&new.clients, a[0], atoi(a[1]), (unsigned)atoi(a[2]), (unsigned)atoi(a[3]));
+        clients_open(&new.clients, a[0], atoi(a[1]), (unsigned)atoi(a[2]), (unsigned)atoi(a[3]), false);
         for (unsigned i = 0; i < new.clients.n_sockets; i++)
                 set_option(new.clients.fds[i], SOL_SOCKET, SO_TIMESTAMPNS, 1);
         samples_init(&new.samples);

@@ -12,6 +12,7 @@ static const double PAUSE = 50e-6;    /* between two looks at the clock */
 
 typedef struct Offer {
         Clients clients;
+        Trains trains;
         unsigned size, train;
         double rate, asks_rate; /* a second; rate < 0: what goes */
         uint64_t begin;
@@ -31,7 +32,10 @@ static void send_due(Offer *offer)
                 n = (unsigned)(offer->credit / offer->train);
         if (n == 0)
                 return;
-        sent = clients_send(&offer->clients, offer->sent / offer->train, n, payload, offer->size, offer->train);
+        if (offer->train > 1)
+                sent = trains_send(&offer->trains, &offer->clients, offer->sent / offer->train, n);
+        else
+                sent = clients_send(&offer->clients, offer->sent, n, payload, offer->size);
         offer->sent += (unsigned long)sent * offer->train;
         offer->refused += (unsigned long)(n - sent) * offer->train;
         offer->credit -= (double)n * offer->train;
@@ -103,14 +107,17 @@ static void arguments_read(Offer *offer, char **a)
                          .train = (unsigned)atoi(a[5]),
                          .rate = atof(a[6]),
                          .asks_rate = atof(a[8])};
-        clients_open(&offer->clients, a[0], atoi(a[1]), (unsigned)atoi(a[2]), (unsigned)atoi(a[3]));
+        if (offer->size == 0 || offer->train == 0 || (size_t)offer->size * offer->train > ROOM) {
+                (void)fprintf(stderr, "a train has from 1 to %d bytes\n", ROOM);
+                exit(2);
+        }
+        clients_open(&offer->clients, a[0], atoi(a[1]), (unsigned)atoi(a[2]), (unsigned)atoi(a[3]),
+                     offer->train > 1 || atoi(a[3]) == 1);
+        if (offer->train > 1)
+                trains_init(&offer->trains, &offer->clients, offer->size, offer->train);
         samples_init(&offer->samples);
         if (offer->asks_rate > 0)
                 set_option(offer->clients.fds[0], SOL_SOCKET, SO_TIMESTAMPNS, 1);
-        if (offer->size == 0 || offer->train == 0 || (size_t)offer->size * offer->train > ROOM) {
-                (void)fprintf(stderr, "a train has at most %d bytes\n", ROOM);
-                exit(2);
-        }
 }
 
 void load_offer(char **a)
