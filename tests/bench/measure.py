@@ -87,7 +87,7 @@ class Bench:
     home_kind: dict = None
     began: float = dataclasses.field(default_factory=time.monotonic)
     limits: dict = dataclasses.field(default_factory=dict)
-    repeats: int = 150  # that are left
+    repeats: int = 60  # that are left
     disturbed: int = 0  # measurements that stayed so
     capped: set = dataclasses.field(default_factory=set)  # limits that are the generator's
     costs: dict = dataclasses.field(default_factory=dict)

@@ -120,10 +120,10 @@ def write_throughput(found):
     lines = ["## Throughput, and CPU per datagram", "",
              "*0.1 %*: the highest rate, found by bisection, with at most 0.1 % lost and no more than 20 ms' worth "
              "left in the relay's socket at the end (its 8 MiB would hide much for a while). *Flood*: what is "
-             "delivered when the generator sends what it can. *CPU*: µs per datagram (seconds per million), whole machine less "
-             "direct path, at one rate for all (80 % of what the slowest carries) and at each peer's own 0.1 % rate. "
-             "*ideal*: divided by the ideal loop's. *Lost*: in the last flood, as the kernel counted it; a socket that "
-             "takes trains counts a lost train as one. *≥*: the generator had no more.", "",
+             "delivered when the generator sends what it can. *CPU*: µs per datagram (seconds per million), whole "
+             "machine less direct path, at one rate for all (80 % of what the slowest carries) and at each peer's own "
+             "0.1 % rate. *ideal*: divided by the ideal loop's. *Lost*: in the last flood, as the kernel counted it; a "
+             "socket that takes trains counts a lost train as one. *≥*: the generator had no more.", "",
              "![throughput](throughput.svg)", "", "![CPU](cpu.svg)", ""]
     for case, figures in found.items():
         lines += [f"### {case}", "",
