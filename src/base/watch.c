@@ -47,16 +47,22 @@ int watch_set_want_room(WatchSet *set, Watch *watch, bool wanted)
         return epoll_ctl(set->fd, EPOLL_CTL_MOD, watch->fd, &event) < 0 ? -errno : 0;
 }
 
+int watch_set_wait(WatchSet *set, int milliseconds)
+{
+        set->n_met = epoll_wait(set->fd, set->met, WATCH_TURN_MAX, milliseconds);
+        if (set->n_met >= 0)
+                return set->n_met;
+        set->n_met = 0;
+        return errno == EINTR ? 0 : -errno;
+}
+
 int watch_set_dispatch(WatchSet *set, void *context, usec_t now)
 {
-        struct epoll_event events[WATCH_TURN_MAX];
-        int n;
+        int n = set->n_met > 0 ? set->n_met : watch_set_wait(set, 0);
 
-        n = epoll_wait(set->fd, events, WATCH_TURN_MAX, 0);
-        if (n < 0)
-                return errno == EINTR ? 0 : -errno;
+        set->n_met = 0;
         for (int i = 0; i < n; i++) {
-                Watch *watch = events[i].data.ptr;
+                Watch *watch = set->met[i].data.ptr;
                 int r;
 
                 if (watch->fd < 0) /* removed earlier in this turn */

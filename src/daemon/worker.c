@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Believes: sd_event_new(), because the default loop asks for its thread's id in every iteration; one source for all
- * sockets, because sd-event reads the whole ready set for each source it serves. Refuses: to return a negative number
- * from a callback, which would switch the source off with nothing but a debug line.
+ * Believes: sd_event_new(), because the default loop asks for its thread's id in every iteration. The thread waits in
+ * the relay's epoll, where sd-event's own descriptor is one watch among the sockets: the other way round each datagram
+ * would wake two epolls and pay for an iteration of sd-event. Refuses: to return a negative number from a callback,
+ * which would switch the source off with nothing but a debug line.
  */
 #include <pthread.h>
 #include <systemd/sd-event.h>
@@ -24,7 +25,9 @@ enum {
 struct Worker {
         Mailbox *orders, *answers;
         Relay *relay;
-        sd_event *event;
+        sd_event *event; /* orders and the timer */
+        Watch event_watch;
+        bool event_due; /* it has something, or its timer was moved */
         sd_event_source *timer;
         usec_t timer_at;
         SessionLog session_log;
@@ -59,6 +62,7 @@ static int worker_arm(Worker *worker, bool rang)
         if (!rang && at >= worker->timer_at)
                 return 0;
         worker->timer_at = at;
+        worker->event_due = true;
         r = sd_event_source_set_time(worker->timer, at);
         if (r < 0)
                 return r;
@@ -68,19 +72,6 @@ static int worker_arm(Worker *worker, bool rang)
 static int worker_fail_on(Worker *worker, int r)
 {
         return r < 0 ? sd_event_exit(worker->event, r) : 0;
-}
-
-static int on_relay(sd_event_source *source, int fd, uint32_t events, void *userdata)
-{
-        Worker *worker = userdata;
-        int r = 1;
-
-        (void)source, (void)fd, (void)events;
-        for (unsigned i = 0; i < TURNS_MAX && r > 0; i++)
-                r = relay_dispatch(worker->relay, clock_monotonic());
-        if (r >= 0)
-                r = worker_arm(worker, false);
-        return worker_fail_on(worker, r);
 }
 
 static int on_timer(sd_event_source *source, uint64_t at, void *userdata)
@@ -133,33 +124,69 @@ static int on_orders(sd_event_source *source, int fd, uint32_t events, void *use
         return worker_fail_on(worker, worker_arm(worker, true));
 }
 
-static int worker_run(Worker *worker)
+static int worker_add_sources(Worker *worker)
 {
         sd_event_source *orders;
         int r;
 
-        r = sd_event_add_io(worker->event, NULL, relay_get_fd(worker->relay), EPOLLIN, on_relay, worker);
-        if (r < 0)
-                return r;
         r = sd_event_add_io(worker->event, &orders, mailbox_get_fd(worker->orders), EPOLLIN, on_orders, worker);
-        if (r < 0)
-                return r;
-        /* Orders first: the datagram that activated us must not meet an upstream that has not been told yet. */
-        r = sd_event_source_set_priority(orders, SD_EVENT_PRIORITY_IMPORTANT);
         if (r < 0)
                 return r;
         r = sd_event_source_set_floating(orders, true);
         if (r < 0)
                 return r;
         (void)sd_event_source_unref(orders);
-        r = sd_event_add_time(worker->event, &worker->timer, CLOCK_MONOTONIC, USEC_NEVER, TIMER_ACCURACY, on_timer,
-                              worker);
+        return sd_event_add_time(worker->event, &worker->timer, CLOCK_MONOTONIC, USEC_NEVER, TIMER_ACCURACY, on_timer,
+                                 worker);
+}
+
+static int on_event(Watch *watch, void *context, usec_t now)
+{
+        (void)context, (void)now;
+        container_of(watch, Worker, event_watch)->event_due = true;
+        return 0;
+}
+
+/* All that sd-event has now; it is left with its timer armed. */
+static int worker_serve_event(Worker *worker)
+{
+        int r;
+
+        worker->event_due = false;
+        do
+                r = sd_event_run(worker->event, 0);
+        while (r > 0 && sd_event_get_state(worker->event) != SD_EVENT_FINISHED);
+        return r;
+}
+
+/* Waits, and lets the relay work until it has nothing more to do, or sd-event has. */
+static int worker_serve_relay(Worker *worker)
+{
+        int r = relay_wait(worker->relay);
+
         if (r < 0)
                 return r;
-        r = worker_arm(worker, true);
-        if (r < 0)
+        r = 1;
+        for (unsigned i = 0; i < TURNS_MAX && r > 0 && !worker->event_due; i++)
+                r = relay_dispatch(worker->relay, clock_monotonic());
+        worker->event_due = worker->event_due || r > 0;
+        return r < 0 ? r : worker_arm(worker, false);
+}
+
+/* Orders first: the datagram that activated us must not meet an upstream that has not been told yet. */
+static int worker_run(Worker *worker)
+{
+        int r, code = 0;
+
+        if ((r = worker_add_sources(worker)) < 0 || (r = worker_arm(worker, true)) < 0 ||
+            (r = relay_watch(worker->relay, &worker->event_watch, sd_event_get_fd(worker->event), on_event)) < 0)
                 return r;
-        return sd_event_loop(worker->event);
+        worker->event_due = true;
+        while (r >= 0 && sd_event_get_state(worker->event) != SD_EVENT_FINISHED)
+                r = worker->event_due ? worker_serve_event(worker) : worker_serve_relay(worker);
+        if (r >= 0)
+                r = sd_event_get_exit_code(worker->event, &code);
+        return r < 0 ? r : code;
 }
 
 static void *worker_thread(void *userdata)

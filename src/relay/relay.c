@@ -10,7 +10,7 @@
 #include "wire/udp.h"
 
 /* Sessions closed in one call of relay_expire(): closing one costs about as much as relaying two datagrams. */
-enum { EXPIRE_MAX = 64 };
+enum { EXPIRE_MAX = 16 };
 
 int relay_new(Relay **ret, uint64_t max_sessions, const RelayObserver *observer)
 {
@@ -140,6 +140,18 @@ void policy_set(Policy *policy, const PolicySettings *settings)
 int relay_get_fd(const Relay *relay)
 {
         return relay->watches.fd;
+}
+
+int relay_wait(Relay *relay)
+{
+        int n = watch_set_wait(&relay->watches, -1);
+
+        return n < 0 ? n : 0;
+}
+
+int relay_watch(Relay *relay, Watch *watch, int fd, WatchReady ready)
+{
+        return watch_set_add(&relay->watches, watch, fd, ready);
 }
 
 /* A busy listener is asked in every turn: otherwise it would wait until each of thousands of ready legs was served. */

@@ -56,6 +56,12 @@ void policy_set(Policy *policy, const PolicySettings *settings);
 
 int relay_get_fd(const Relay *relay);
 
+/* Waits until there is work for relay_dispatch(), which is to be called next. 0 or negative errno. */
+int relay_wait(Relay *relay);
+
+/* Has a foreign descriptor watched with the relay's own; its watch is called in the turns. 0 or negative errno. */
+int relay_watch(Relay *relay, Watch *watch, int fd, WatchReady ready);
+
 /* One bounded turn. The number of sockets served, or a negative errno. */
 int relay_dispatch(Relay *relay, usec_t now);
 
