@@ -18,6 +18,7 @@ enum {
         ORDER_TRIES = 1000,
         ORDER_PAUSE = 1000,    /* µs */
         TIMER_ACCURACY = 1000, /* µs */
+        EVENTS_MAX = 2,        /* of sd-event in a round: orders, and the timer */
         TURNS_MAX = 8,         /* of the relay, before the loop looks at orders and the timer again */
         STOP_MAX_SEC = 2,
 };
@@ -147,28 +148,29 @@ static int on_event(Watch *watch, void *context, usec_t now)
         return 0;
 }
 
-/* All that sd-event has now; it is left with its timer armed. */
+/* A round of what sd-event has, with its timer armed at the end. Closing many sessions takes many, and legs wait. */
 static int worker_serve_event(Worker *worker)
 {
-        int r;
+        int r = 1;
 
-        worker->event_due = false;
-        do
+        for (unsigned i = 0; i < EVENTS_MAX && r > 0 && sd_event_get_state(worker->event) != SD_EVENT_FINISHED; i++)
                 r = sd_event_run(worker->event, 0);
-        while (r > 0 && sd_event_get_state(worker->event) != SD_EVENT_FINISHED);
+        worker->event_due = r > 0;
         return r;
 }
 
-/* Waits, and lets the relay work until it has nothing more to do, or sd-event has. */
+/* Waits, if sd-event has nothing, and lets the relay work until it has nothing more to do, or sd-event has. */
 static int worker_serve_relay(Worker *worker)
 {
-        int r = relay_wait(worker->relay);
+        int r = worker->event_due ? 0 : relay_wait(worker->relay);
 
         if (r < 0)
                 return r;
-        r = 1;
-        for (unsigned i = 0; i < TURNS_MAX && r > 0 && !worker->event_due; i++)
+        for (unsigned i = 0; i < TURNS_MAX; i++) {
                 r = relay_dispatch(worker->relay, clock_monotonic());
+                if (r <= 0 || worker->event_due)
+                        break;
+        }
         worker->event_due = worker->event_due || r > 0;
         return r < 0 ? r : worker_arm(worker, false);
 }
@@ -182,8 +184,12 @@ static int worker_run(Worker *worker)
             (r = relay_watch(worker->relay, &worker->event_watch, sd_event_get_fd(worker->event), on_event)) < 0)
                 return r;
         worker->event_due = true;
-        while (r >= 0 && sd_event_get_state(worker->event) != SD_EVENT_FINISHED)
-                r = worker->event_due ? worker_serve_event(worker) : worker_serve_relay(worker);
+        while (r >= 0 && sd_event_get_state(worker->event) != SD_EVENT_FINISHED) {
+                if (worker->event_due)
+                        r = worker_serve_event(worker);
+                if (r >= 0 && sd_event_get_state(worker->event) != SD_EVENT_FINISHED)
+                        r = worker_serve_relay(worker);
+        }
         if (r >= 0)
                 r = sd_event_get_exit_code(worker->event, &code);
         return r < 0 ? r : code;
