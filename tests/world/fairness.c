@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -140,45 +139,22 @@ typedef struct Crowd {
 /* As many sessions as the limit of descriptors allows. */
 static unsigned raise_limits(void)
 {
-        struct rlimit files;
+        const uint64_t files = world_raise_limits();
 
-        world_run("echo 1024 65535 >/proc/sys/net/ipv4/ip_local_port_range");
-        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
-        files.rlim_cur = files.rlim_max;
-        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
-        ck_assert_msg(files.rlim_max >= MANY_AT_LEAST + SPARE_FILES, "this test opens %d sockets", MANY_AT_LEAST);
-        return files.rlim_max < MANY + SPARE_FILES ? (unsigned)files.rlim_max - SPARE_FILES : MANY;
+        ck_assert_msg(files >= MANY_AT_LEAST + SPARE_FILES, "this test opens %d sockets", MANY_AT_LEAST);
+        return files < MANY + SPARE_FILES ? (unsigned)files - SPARE_FILES : MANY;
 }
 
-/* From the crowd's socket, as the client of that number: 127.1.0.0 and following. */
 static void send_as(const Crowd *c, unsigned number, const char *text)
 {
-        struct sockaddr_in to = {
-                        .sin_family = AF_INET, .sin_addr = c->crowded_at.v4, .sin_port = htons(c->crowded_at.port)};
-        struct iovec iov = {(void *)(uintptr_t)text, strlen(text)};
-        const struct in_pktinfo info = {.ipi_spec_dst.s_addr = htonl(0x7f010000 + number)};
-        union {
-                struct cmsghdr header;
-                uint8_t bytes[CMSG_SPACE(sizeof(info))];
-        } control = {.header = {CMSG_LEN(sizeof(info)), IPPROTO_IP, IP_PKTINFO}};
-        struct msghdr message = {.msg_name = &to,
-                                 .msg_namelen = sizeof(to),
-                                 .msg_iov = &iov,
-                                 .msg_iovlen = 1,
-                                 .msg_control = &control,
-                                 .msg_controllen = sizeof(control)};
-
-        memcpy(CMSG_DATA(&control.header), &info, sizeof(info));
-        ck_assert_int_eq(sendmsg(c->clients, &message, 0), (ssize_t)iov.iov_len);
+        crowd_send(c->clients, &c->crowded_at, number, text);
 }
 
 static void open_sessions(Crowd *c)
 {
-        const Address anywhere = {.family = AF_INET};
         char got[10];
 
-        c->clients = udp_listen(&anywhere);
-        ck_assert_int_ge(c->clients, 0);
+        c->clients = crowd_new();
         world_deepen(c->clients, DEEP);
         for (unsigned i = 0; i < c->n_legs; i++) {
                 send_as(c, i, "hello");

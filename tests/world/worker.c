@@ -201,4 +201,50 @@ START_TEST(a_worker_expires_sessions_by_its_own_timer)
 }
 END_TEST
 
-WORLD_SUITE("worker", two_workers_relay_side_by_side, sources_change_hands, a_worker_expires_sessions_by_its_own_timer)
+/* Thousands end at once: who is still there gets a word through before they are gone. */
+START_TEST(a_round_does_not_wait_for_all_that_end)
+{
+        enum { MANY = 8000, AT_ONCE = 100 };
+        _cleanup_(cleanup_log_free) Log *log = NULL;
+        PolicySettings settings = world_settings;
+        const Counter *n_sessions;
+        int crowd, client;
+        Site site;
+        World w;
+
+        world_init(&w, 1);
+        (void)world_raise_limits();
+        ck_assert_int_eq(log_new(&log, LOG_TARGET_STDERR, LOG_ERR, 1, &sentences[SENTENCE_RECORDS_LOST]), 0);
+        site_init(&site, log_writer(log, 0));
+        world_deepen(site.home, 64 << 20);
+        n_sessions = &worker_relay(site.worker)->quota.current;
+        settings.max_sessions = MANY + 1;
+        site_order(&site, (WorkerOrder){.kind = WORKER_SET_LIMIT, .limit = MANY + 1});
+        site_order(&site, (WorkerOrder){.kind = WORKER_SET_POLICY, .settings = settings});
+        site_order(&site, (WorkerOrder){.kind = WORKER_SET_UPSTREAM, .address = site.upstream});
+        ck_assert_int_eq(worker_start(site.worker), 0);
+        client = client_new(NULL, &site.listener);
+        site_round(&site, client);
+        crowd = crowd_new();
+        for (unsigned i = 0; i < MANY; i++) {
+                crowd_send(crowd, &site.listener, i, "x");
+                while (i % AT_ONCE == 0 && counter_get(n_sessions) < i)
+                        (void)usleep(100);
+        }
+        while (counter_get(n_sessions) < MANY + 1)
+                (void)usleep(100);
+        while (recv(site.home, &(char){0}, 1, MSG_DONTWAIT) >= 0)
+                ;
+        settings.timeouts[SESSION_UNREPLIED] = USEC_PER_MSEC; /* the client's session is assured and stays */
+        site_order(&site, (WorkerOrder){.kind = WORKER_SET_POLICY, .settings = settings});
+        while (counter_get(n_sessions) == MANY + 1)
+                ;
+        site_round(&site, client);
+        ck_assert_uint_gt(counter_get(n_sessions), 1);
+        site_stop(&site);
+        world_done(&w);
+}
+END_TEST
+
+WORLD_SUITE("worker", two_workers_relay_side_by_side, sources_change_hands, a_worker_expires_sessions_by_its_own_timer,
+            a_round_does_not_wait_for_all_that_end)

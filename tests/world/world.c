@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "wire/udp.h"
@@ -137,6 +138,46 @@ static struct sockaddr_storage name_of(const Address *a, socklen_t *ret_length)
                 *ret_length = sizeof(*v6);
         }
         return name;
+}
+
+uint64_t world_raise_limits(void)
+{
+        struct rlimit files;
+
+        world_run("echo 1024 65535 >/proc/sys/net/ipv4/ip_local_port_range");
+        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+        files.rlim_cur = files.rlim_max;
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+        return files.rlim_max;
+}
+
+int crowd_new(void)
+{
+        const Address anywhere = {.family = AF_INET};
+        int fd = udp_listen(&anywhere);
+
+        ck_assert_int_ge(fd, 0);
+        return fd;
+}
+
+void crowd_send(int crowd, const Address *listener, unsigned number, const char *text)
+{
+        struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr = listener->v4, .sin_port = htons(listener->port)};
+        struct iovec iov = {(void *)(uintptr_t)text, strlen(text)};
+        const struct in_pktinfo info = {.ipi_spec_dst.s_addr = htonl(0x7f010000 + number)};
+        union {
+                struct cmsghdr header;
+                uint8_t bytes[CMSG_SPACE(sizeof(info))];
+        } control = {.header = {CMSG_LEN(sizeof(info)), IPPROTO_IP, IP_PKTINFO}};
+        struct msghdr message = {.msg_name = &to,
+                                 .msg_namelen = sizeof(to),
+                                 .msg_iov = &iov,
+                                 .msg_iovlen = 1,
+                                 .msg_control = &control,
+                                 .msg_controllen = sizeof(control)};
+
+        memcpy(CMSG_DATA(&control.header), &info, sizeof(info));
+        ck_assert_int_eq(sendmsg(crowd, &message, 0), (ssize_t)iov.iov_len);
 }
 
 int client_new(const char *from, const Address *listener)

@@ -44,6 +44,13 @@ void world_settle(World *w);
 /* Moves the clock, and lets sessions expire on their way there. */
 void world_pass(World *w, usec_t t);
 
+/* As many ports and open files as the machine allows. How many files. */
+uint64_t world_raise_limits(void);
+
+/* Many clients with one socket: each number is a client of its own, 127.1.0.0 and following. */
+int crowd_new(void);
+void crowd_send(int crowd, const Address *listener, unsigned number, const char *text);
+
 /* Clients and upstreams. All sockets are non-blocking; peers wait up to 2 s for what must come. */
 int client_new(const char *from, const Address *listener);          /* connected; from NULL: any address */
 int upstream_new(const char *address, uint16_t port, Address *ret); /* bound; port 0: any */
