@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "daemon/config.h"
+#include "daemon/limits.h"
 #include "daemon/problems.h"
 
 #define BLANKS " \t\r\v\f"
@@ -259,14 +260,24 @@ int config_for(const Config *config, const char *listener_name, Settings *ret)
         return ret->upstream.port == 0 ? -EDESTADDRREQ : 0;
 }
 
+static bool all_reserved(const PortRange *ports)
+{
+        const PortRange reserved = limits_reserved_ports(limits_host_ports());
+
+        return port_range_overlap(ports, &reserved) == port_range_size(ports);
+}
+
 /* What is wrong with the whole of what holds for a section, or NULL. */
 static const char *section_mistake(const Settings *s)
 {
         if (s->upstream.port == 0)
                 return "no upstream: write Upstream= there or under [Relay]";
         if (s->source_addresses.n > 0 && s->source_prefix.n > 0)
-                return "SourceAddress= and SourcePrefix= exclude each other; an empty SourceAddress= takes back the "
-                       "one of [Relay]";
+                return "SourceAddress= and SourcePrefix= exclude each other; an empty value takes back what [Relay] "
+                       "says";
+        if (s->source_ports.high > 0 && all_reserved(&s->source_ports))
+                return "SourcePorts=: all of them stay with the host (the first sixteenth of "
+                       "net.ipv4.ip_local_port_range), choose others";
         return NULL;
 }
 

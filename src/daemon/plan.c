@@ -111,8 +111,6 @@ PlanWhole plan_whole(const Config *config, const char *const *names, unsigned n_
                 if (s.listed.n > 0 && !counted(&s, host, config, names, i))
                         n_pairs += sources_capacity(&s);
                 kernel_chooses = kernel_chooses || s.listed.n == 0;
-                if (s.listed.n > 0 && sources_capacity(&s) == 0)
-                        whole.lowered = "all ports of SourcePorts= stay with the host, none is left for sessions";
                 sources = sources || sources_wanted(&s);
         }
         config_whole(config, &settings);

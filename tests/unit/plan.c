@@ -50,12 +50,6 @@ static const struct {
                 {RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=40000-40019\n", 1, 10, 10, 140, NULL},
                 {RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=1024-65535\n", 1, 64502, 4096 - 64 - 10, 0,
                  "LimitNOFILE"},
-                /* nothing but reserved ports: no session can be, and somebody should know why */
-                {RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=40000-40009\n", 1, 0, 0, 150, "SourcePorts="},
-                {RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=40000-40009\nMaxSessions=5\n", 1, 5, 5, 150,
-                 "SourcePorts="},
-                {RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=40000-40009\n[Relay a]\nSourceAddress=\n", 2, 80, 80,
-                 150, "SourcePorts="},
                 {RELAY "SourcePorts=20000-20009\n", 1, 80, 80, 150, NULL},
                 /* names that share their addresses share the pairs, too */
                 {RELAY "SourceAddress=2001:db8:5::1\n[Relay a]\n[Relay b]\n", 3, 80, 80, 70, NULL},
@@ -71,6 +65,26 @@ static const struct {
                 {RELAY "SourcePrefix=2001:db8:64::/96\n", 1, 80, 80, 150, NULL},
                 {RELAY "SourcePrefix=2001:db8:64::/96\nMaxSessions=1000\n", 1, 1000, 1000, 150, NULL},
 };
+
+/* Nothing but reserved ports: no session could ever be. */
+START_TEST(ports_that_all_stay_with_the_host_are_a_mistake)
+{
+        _cleanup_free_ Config *bad = load(RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=40000-40009\n");
+        _cleanup_free_ Config *good = load(RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=40000-40010\n");
+        _cleanup_free_ char *text = NULL;
+        size_t size;
+        FILE *problems = open_memstream(&text, &size);
+
+        ck_assert_ptr_nonnull(problems);
+        if (own_host(N_FILES)) {
+                ck_assert_uint_eq(config_check(good, problems), 0);
+                ck_assert_uint_eq(config_check(bad, problems), 1);
+        }
+        (void)fclose(problems);
+        if (size > 0)
+                ck_assert_msg(strstr(text, "[Relay]: SourcePorts=: all of them stay with the host"), "%s", text);
+}
+END_TEST
 
 START_TEST(the_whole)
 {
@@ -157,6 +171,6 @@ START_TEST(sources_of_a_name)
 }
 END_TEST
 
-UNIT_SUITE("daemon/plan", UNIT_LOOP(the_whole, ELEMENTSOF(wholes)),
-           UNIT_LOOP(few_files_mean_few_sessions, ELEMENTSOF(few_files)), UNIT_TEST(a_name_has_no_more_than_the_whole),
-           UNIT_TEST(sources_of_a_name))
+UNIT_SUITE("daemon/plan", UNIT_TEST(ports_that_all_stay_with_the_host_are_a_mistake),
+           UNIT_LOOP(the_whole, ELEMENTSOF(wholes)), UNIT_LOOP(few_files_mean_few_sessions, ELEMENTSOF(few_files)),
+           UNIT_TEST(a_name_has_no_more_than_the_whole), UNIT_TEST(sources_of_a_name))
