@@ -27,12 +27,12 @@ struct Session {
         Flow flow;
         ListNode idle; /* in its policy's list of its age; after closing, in the relay's dead */
         usec_t last_use;
-        uint8_t age;       /* a SessionAge */
-        uint8_t n_waiting; /* datagrams that wait for room in the leg's send buffer */
+        uint8_t age;         /* a SessionAge */
+        uint8_t n_waiting;   /* datagrams that wait for room in the leg's send buffer */
+        Trains reply_trains; /* what the path to the client takes */
         Listener *listener;
         Leg leg;
-        Trains reply_trains; /* what the path to the client takes */
-        uint64_t id;         /* counts from 1; no other session of the process has it */
+        uint64_t id; /* counts from 1; no other session of the process has it */
         usec_t opened;
         usec_t heard; /* when the upstream last answered, or the leg was last doubted */
         SessionTraffic traffic[N_DIRECTIONS];
