@@ -254,6 +254,15 @@ Log *log_free(Log *log)
         return NULL;
 }
 
+uint64_t log_n_lost(const Log *log)
+{
+        uint64_t n = 0;
+
+        for (size_t i = 0; i < log->n_writers; i++)
+                n += atomic_load_explicit(&log->writers[i].n_lost, memory_order_relaxed);
+        return n;
+}
+
 void log_set_level(Log *log, int level)
 {
         atomic_store_explicit(&log->level, level, memory_order_relaxed);

@@ -47,6 +47,9 @@ int log_new(Log **ret, LogTarget target, int level, size_t n_writers, const LogS
 Log *log_free(Log *log);
 DEFINE_CLEANUP(Log, log_free)
 
+/* Records that found no room, of all writers, since the beginning. Any thread. */
+uint64_t log_n_lost(const Log *log);
+
 /* Any thread, any time. */
 void log_set_level(Log *log, int level);
 

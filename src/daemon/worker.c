@@ -107,6 +107,11 @@ static void worker_obey(Worker *worker, const WorkerOrder *order)
         case WORKER_SET_SOURCES:
                 upstream_set_sources(&worker->relay->policies[order->policy]->upstream, order->sources);
                 break;
+        case WORKER_LIST:
+                answer.listing = order->listing;
+                relay_list(worker->relay, answer.listing);
+                (void)mailbox_post(worker->answers, &answer);
+                break;
         case WORKER_STOP:
                 (void)sd_event_exit(worker->event, 0);
                 break;

@@ -6,6 +6,7 @@
  * until its thread has ended; meanwhile others read only the relay's Counters.
  */
 #include "base/log.h"
+#include "relay/listing.h"
 #include "relay/relay.h"
 
 typedef struct Worker Worker;
@@ -16,6 +17,7 @@ typedef enum WorkerOrderKind {
         WORKER_SET_POLICY,
         WORKER_SET_UPSTREAM,
         WORKER_SET_SOURCES,
+        WORKER_LIST,
         WORKER_STOP,
 } WorkerOrderKind;
 
@@ -28,13 +30,15 @@ typedef struct WorkerOrder {
                 PolicySettings settings;
                 Address address;
                 Sources *sources; /* the worker's from then on */
+                Listing *listing; /* the worker's until it answers */
         };
 } WorkerOrder;
 
 typedef struct WorkerAnswer {
-        bool stopped;  /* the thread is about to end, the sessions are closed */
-        int error;     /* if it stopped by itself: why, a negative errno */
-        uint64_t ping; /* else: the ping that it answers */
+        bool stopped;     /* the thread is about to end, the sessions are closed */
+        int error;        /* if it stopped by itself: why, a negative errno */
+        uint64_t ping;    /* else: the ping that it answers, */
+        Listing *listing; /* or, if this is set, the slice that is filled */
 } WorkerAnswer;
 
 /* Two mailboxes, two loops, a timer, and one to spare. */

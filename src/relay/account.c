@@ -22,6 +22,10 @@ void account_sent(Session *session, Direction direction, const Datagram *run, un
                 n_received += d->n;
                 n_sent += d->n_sent;
                 bytes_sent += d->bytes_sent;
+                if (d->n > 1) {
+                        counter_add(&s->trains, 1);
+                        counter_add(&s->trains_in_pieces, d->in_pieces);
+                }
                 if (d->n_sent < d->n)
                         counter_add(&s->verdicts[verdict_of_error(d->error)], (uint64_t)(d->n - d->n_sent));
         }

@@ -78,8 +78,11 @@ Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t 
         trains_init(&session->reply_trains);
         session->opened = session->heard = session->last_use = now;
         verdict = policy->upstream.kind->open(&policy->upstream, flow, &session->leg);
-        if (verdict != VERDICT_FORWARDED)
+        if (verdict != VERDICT_FORWARDED) {
+                if (verdict != VERDICT_UPSTREAM_UNRESOLVED)
+                        counter_add(&listener->stats.open_errors, 1);
                 return verdict;
+        }
         r = watch_set_add(&relay->watches, &session->leg.watch, session->leg.fd, relay->leg_ready);
         if (r < 0 || !session_count(relay, policy)) { /* a sibling was quicker */
                 watch_set_remove(&relay->watches, &session->leg.watch);
@@ -96,6 +99,16 @@ Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t 
         return VERDICT_FORWARDED;
 }
 
+static void session_observe_end(Session *session, SessionEnd end, usec_t now)
+{
+        Stats *stats = &session->listener->stats;
+        usec_t forward = session->traffic[FORWARD].last, reply = session->traffic[REPLY].last;
+
+        counter_add(&stats->sessions_closed[end], 1);
+        histogram_observe(&stats->session_duration, usec_sub(now, session->opened));
+        histogram_observe(&stats->session_idle, usec_sub(now, forward > reply ? forward : reply));
+}
+
 void session_close(Relay *relay, Session *session, SessionEnd end, usec_t now)
 {
         Policy *policy = session->listener->policy;
@@ -109,8 +122,7 @@ void session_close(Relay *relay, Session *session, SessionEnd end, usec_t now)
         table_remove(&relay->table, session);
         quota_give(&relay->quota);
         quota_give(&policy->quota);
-        if (end == SESSION_IDLE_TIMEOUT)
-                counter_add(&session->listener->stats.sessions_expired, 1);
+        session_observe_end(session, end, now);
         list_append(&relay->dead, &session->idle);
 }
 
@@ -135,6 +147,7 @@ void session_touch_reply(Session *session, usec_t now)
         usec_t silent = usec_sub(now, session->traffic[FORWARD].last);
 
         session->traffic[REPLY].last = session->heard = now;
+        counter_set(&session->listener->policy->last_reply, now);
         if (session->age == SESSION_UNREPLIED) {
                 session_leave_age(session);
                 session_enter_age(session, SESSION_ASSURED);

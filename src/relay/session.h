@@ -15,8 +15,6 @@
 typedef struct Relay Relay;
 typedef struct Session Session;
 
-typedef enum SessionEnd { SESSION_IDLE_TIMEOUT, SESSION_SHUTDOWN, N_SESSION_ENDS } SessionEnd;
-
 typedef struct SessionTraffic {
         uint64_t datagrams, bytes; /* forwarded ones */
         usec_t last;               /* monotonic; of anything that came this way; 0: nothing yet */

@@ -8,19 +8,27 @@
 #include <stdbool.h>
 
 #include "base/counter.h"
+#include "base/histogram.h"
 #include "relay/verdict.h"
+
+/* Why a session ended. */
+typedef enum SessionEnd { SESSION_IDLE_TIMEOUT, SESSION_SHUTDOWN, N_SESSION_ENDS } SessionEnd;
 
 typedef struct DirectionStats {
         Counter received;             /* datagrams that reached us */
         Counter verdicts[N_VERDICTS]; /* datagrams, by what became of them */
         Counter bytes;                /* payload bytes of the forwarded ones */
+        Counter trains;               /* trains received */
+        Counter trains_in_pieces;     /* of these, the ones that a path did not take whole */
 } DirectionStats;
 
 typedef struct Stats {
         DirectionStats directions[N_DIRECTIONS];
         Counter icmp_errors;      /* reported by upstreams' hosts and routers, counted as advice */
         Counter sessions_created; /* ever */
-        Counter sessions_expired; /* closed because idle */
+        Counter sessions_closed[N_SESSION_ENDS];
+        Counter open_errors;                      /* legs that could not be opened */
+        Histogram session_duration, session_idle; /* observed when a session is closed */
 } Stats;
 
 /* Adds one listener's to a sum. */
@@ -32,12 +40,18 @@ static inline void stats_add(Stats *sum, const Stats *stats)
 
                 counter_add(&to->received, counter_get(&from->received));
                 counter_add(&to->bytes, counter_get(&from->bytes));
+                counter_add(&to->trains, counter_get(&from->trains));
+                counter_add(&to->trains_in_pieces, counter_get(&from->trains_in_pieces));
                 for (Verdict v = 0; v < N_VERDICTS; v++)
                         counter_add(&to->verdicts[v], counter_get(&from->verdicts[v]));
         }
         counter_add(&sum->icmp_errors, counter_get(&stats->icmp_errors));
         counter_add(&sum->sessions_created, counter_get(&stats->sessions_created));
-        counter_add(&sum->sessions_expired, counter_get(&stats->sessions_expired));
+        counter_add(&sum->open_errors, counter_get(&stats->open_errors));
+        for (SessionEnd end = 0; end < N_SESSION_ENDS; end++)
+                counter_add(&sum->sessions_closed[end], counter_get(&stats->sessions_closed[end]));
+        histogram_add(&sum->session_duration, &stats->session_duration);
+        histogram_add(&sum->session_idle, &stats->session_idle);
 }
 
 static inline bool stats_conserved(const Stats *stats)

@@ -273,20 +273,28 @@ bool address_equal(const Address *a, const Address *b)
         return a->family != AF_INET6 || IN6_ARE_ADDR_EQUAL(&a->v6, &b->v6);
 }
 
-const char *address_format(char buffer[static ADDRESS_TEXT_MAX], const Address *address)
+const char *address_format_host(char buffer[static ADDRESS_HOST_MAX], const Address *address)
 {
         char host[INET6_ADDRSTRLEN] = "?", zone[IF_NAMESIZE] = "";
 
-        if (address->family == AF_INET) {
-                (void)inet_ntop(AF_INET, &address->v4, host, sizeof(host));
+        (void)inet_ntop(address->family, &address->v6, host, sizeof(host));
+        if (address->family == AF_INET6 && address->scope != 0 && !if_indextoname(address->scope, zone))
+                (void)snprintf(zone, sizeof(zone), "%u", address->scope);
+        (void)snprintf(buffer, ADDRESS_HOST_MAX, "%s%s%s", address->family ? host : "-", *zone ? "%" : "", zone);
+        return buffer;
+}
+
+const char *address_format(char buffer[static ADDRESS_TEXT_MAX], const Address *address)
+{
+        char host[ADDRESS_HOST_MAX];
+
+        (void)address_format_host(host, address);
+        if (address->family == AF_INET6)
+                (void)snprintf(buffer, ADDRESS_TEXT_MAX, "[%s]:%u", host, address->port);
+        else if (address->family == AF_INET)
                 (void)snprintf(buffer, ADDRESS_TEXT_MAX, "%s:%u", host, address->port);
-        } else if (address->family == AF_INET6) {
-                (void)inet_ntop(AF_INET6, &address->v6, host, sizeof(host));
-                if (address->scope != 0 && !if_indextoname(address->scope, zone))
-                        (void)snprintf(zone, sizeof(zone), "%u", address->scope);
-                (void)snprintf(buffer, ADDRESS_TEXT_MAX, "[%s%s%s]:%u", host, *zone ? "%" : "", zone, address->port);
-        } else
-                (void)snprintf(buffer, ADDRESS_TEXT_MAX, "-");
+        else
+                (void)strcpy(buffer, host);
         return buffer;
 }
 

@@ -43,7 +43,7 @@ typedef struct Endpoint {
                           */
 } Endpoint;
 
-enum { ADDRESS_TEXT_MAX = 96, ENDPOINT_TEXT_MAX = 256 + 16 };
+enum { ADDRESS_HOST_MAX = 80, ADDRESS_TEXT_MAX = 96, ENDPOINT_TEXT_MAX = 256 + 16 };
 
 /*
  * All parsers: 0, or -EINVAL and in *ret_why a static phrase that says what is wrong with the text, fit to follow the
@@ -80,5 +80,7 @@ bool address_equal(const Address *a, const Address *b);
 
 /* `192.0.2.10:62000`, `[2001:db8::5%eth0]:41001`, `-` for no address. Return the buffer. */
 const char *address_format(char buffer[static ADDRESS_TEXT_MAX], const Address *address);
+/* Without port and brackets: `192.0.2.10`, `2001:db8::5`, `fe80::1%eth0`. */
+const char *address_format_host(char buffer[static ADDRESS_HOST_MAX], const Address *address);
 const char *endpoint_format(char buffer[static ENDPOINT_TEXT_MAX], const Endpoint *endpoint);
 const char *prefix_list_format(char buffer[static PREFIX_LIST_TEXT_MAX], const PrefixList *list);

@@ -23,6 +23,7 @@ typedef struct Datagram {
         uint16_t n_sent;      /* after a send: how many of them went, */
         uint32_t bytes_sent;  /* their bytes, */
         int error;            /* and 0, or the (positive) errno that the first of the others was refused with */
+        bool in_pieces;       /* after a send: a train that did not leave as one */
         bool truncated;       /* longer than DATAGRAM_ROOM: never to be relayed */
         uint16_t source_port; /* of an IPv4 sender, host byte order; not set by a leg, whose peer is known */
         struct in_addr source;

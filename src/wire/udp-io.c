@@ -289,6 +289,7 @@ static int send_pieces(const Route *route, Datagram *train, uint64_t *n_icmp)
         uint32_t offset = 0;
         int error = 0;
 
+        train->in_pieces = true;
         train->n_sent = 0;
         train->bytes_sent = 0;
         while (offset < train->size) {

@@ -7,9 +7,11 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
 #include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "base/cleanup.h"
 #include "wire/udp.h"
@@ -156,6 +158,41 @@ int udp_connect(const Address *from, const Address *peer, Address *ret_local)
         while (recv(fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC) >= 0)
                 ;
         return TAKE_FD(fd);
+}
+
+const char *socket_format(char buffer[static SOCKET_TEXT_MAX], int fd)
+{
+        struct sockaddr_un name = {0};
+        socklen_t length = sizeof(name);
+        char text[ADDRESS_TEXT_MAX];
+        Address address;
+
+        if (udp_local(fd, &address) >= 0)
+                (void)strcpy(buffer, address_format(text, &address));
+        else if (getsockname(fd, (struct sockaddr *)&name, &length) == 0 && name.sun_family == AF_UNIX)
+                *(char *)mempcpy(buffer, name.sun_path, strnlen(name.sun_path, sizeof(name.sun_path))) = '\0';
+        else
+                (void)strcpy(buffer, "-");
+        return buffer;
+}
+
+int tcp_listen(const Address *address)
+{
+        struct sockaddr_in name = to_sockaddr_in(address->v4, address->port);
+        _cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) < 0 ||
+            bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0 || listen(fd, SOMAXCONN) < 0)
+                return -errno;
+        return TAKE_FD(fd);
+}
+
+uint64_t udp_kernel_drops(int fd)
+{
+        uint32_t values[SK_MEMINFO_VARS] = {0};
+        socklen_t length = sizeof(values);
+
+        return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, values, &length) < 0 ? 0 : values[SK_MEMINFO_DROPS];
 }
 
 int udp_set_trains(int fd)

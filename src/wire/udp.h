@@ -25,6 +25,16 @@ int udp_adopt_listener(int fd, Address *ret_bound);
  */
 int udp_connect(const Address *from, const Address *peer, Address *ret_local);
 
+/* Where a socket of any family is bound: an address, or a path. Returns the buffer. */
+enum { SOCKET_TEXT_MAX = 128 };
+const char *socket_format(char buffer[static SOCKET_TEXT_MAX], int fd);
+
+/* A listening TCP socket over IPv4: the one thing here that is no UDP. Its descriptor or a negative errno. */
+int tcp_listen(const Address *address);
+
+/* Datagrams that the kernel dropped because the socket's receive buffer was full. 0 if it does not say. */
+uint64_t udp_kernel_drops(int fd);
+
 /* Is it an IPv6 address of this host, one by a local route (AnyIP) included? true if that cannot be found out. */
 bool udp_is_local(const Address *address);
 

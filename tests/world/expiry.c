@@ -55,7 +55,7 @@ START_TEST(unreplied_sessions_end_early)
         world_pass(&p.w, USEC_PER_SEC);
         ck_assert_uint_eq(n_sessions(&p), 0);
         ck_assert_int_eq(p.w.last_end, SESSION_IDLE_TIMEOUT);
-        ck_assert_uint_eq(counter_get(&p.l->stats.sessions_expired), 1);
+        ck_assert_uint_eq(counter_get(&p.l->stats.sessions_closed[SESSION_IDLE_TIMEOUT]), 1);
         ck_assert_uint_eq(counter_get(&p.policy->n_sessions[SESSION_UNREPLIED]), 0);
         world_done(&p.w);
 }

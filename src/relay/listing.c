@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* Believes: whoever looks can wait, and datagrams cannot: a slice is a few microseconds of the worker's time. */
+#include "relay/listing.h"
+#include "relay/relay.h"
+#include "wire/udp.h"
+
+enum { BUCKETS_MAX = 4096 }; /* looked at for one slice: most may be empty */
+
+static uint16_t policy_index(const Relay *relay, const Policy *policy)
+{
+        uint16_t i = 0;
+
+        while (relay->policies[i] != policy)
+                i++;
+        return i;
+}
+
+static void row_fill(const Relay *relay, ListingRow *row, const Session *session)
+{
+        const Listener *listener = session->listener;
+
+        *row = (ListingRow){
+                        .id = session->id,
+                        .client = {.family = AF_INET, .v4 = session->flow.client, .port = session->flow.client_port},
+                        .source = session->leg.local,
+                        .listener = listener->bound,
+                        .policy = policy_index(relay, listener->policy),
+                        .age = session->age,
+                        .opened = session->opened,
+                        .traffic = {session->traffic[FORWARD], session->traffic[REPLY]},
+        };
+        if (udp_peer(session->leg.fd, &row->upstream) < 0)
+                row->upstream = listener->policy->upstream.address;
+}
+
+/* Lists a bucket's sessions from the skip-th on. false: there is no room for all of them. */
+static bool bucket_list(const Relay *relay, Listing *listing)
+{
+        size_t i = 0;
+
+        for (const Session *session = relay->table.buckets[listing->bucket]; session; session = session->next) {
+                if (i++ < listing->skip)
+                        continue;
+                if (listing->n == LISTING_ROWS_MAX)
+                        return false;
+                row_fill(relay, &listing->rows[listing->n++], session);
+                listing->skip++;
+        }
+        return true;
+}
+
+void relay_list(const Relay *relay, Listing *listing)
+{
+        size_t end = listing->bucket + BUCKETS_MAX;
+
+        listing->n = 0;
+        while (listing->bucket < relay->table.n_buckets && listing->bucket < end) {
+                if (!bucket_list(relay, listing))
+                        return;
+                listing->bucket++;
+                listing->skip = 0;
+        }
+        listing->complete = listing->bucket >= relay->table.n_buckets;
+}
