@@ -3,6 +3,7 @@
  * Believes: a socket that is not what we serve is a mistake in a unit file, and its owner wants to hear of it at once;
  * so nothing starts with a listener missing.
  */
+#include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -25,6 +26,8 @@ void listener_sockets_done(ListenerSockets *sockets)
 {
         for (size_t i = 0; i < sockets->n; i++)
                 sockets->items[i].fd = safe_close(sockets->items[i].fd);
+        for (size_t i = 0; i < sockets->n_http; i++)
+                sockets->http[i] = safe_close(sockets->http[i]);
         free(sockets->items);
         *sockets = (ListenerSockets){0};
 }
@@ -76,6 +79,27 @@ static unsigned check_inherited(int fd, const char *name, const Config *config, 
         return 0;
 }
 
+/* A socket that bears the name of the HTTP server's. */
+static unsigned take_http(ListenerSockets *sockets, int fd, FILE *problems)
+{
+        if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
+                problem_tell(problems,
+                             "fd %d, named " HTTP_SOCKET_NAME ": expected a stream socket (ListenStream=), which "
+                             "this name is for",
+                             fd);
+                (void)close(fd);
+                return 1;
+        }
+        if (sockets->n_http == HTTP_SOCKETS_MAX) {
+                problem_tell(problems, "fd %d, named " HTTP_SOCKET_NAME ": there may be %d of them", fd,
+                             HTTP_SOCKETS_MAX);
+                (void)close(fd);
+                return 1;
+        }
+        sockets->http[sockets->n_http++] = fd;
+        return 0;
+}
+
 static int take_inherited(ListenerSockets *sockets, const Config *config, FILE *problems, unsigned *n_problems)
 {
         _cleanup_(cleanup_strv) char **names = NULL;
@@ -92,8 +116,13 @@ static int take_inherited(ListenerSockets *sockets, const Config *config, FILE *
         if (!sockets->items)
                 return -ENOMEM;
         for (int i = 0; i < n; i++) {
-                ListenerSocket *socket = &sockets->items[sockets->n++];
+                ListenerSocket *socket;
 
+                if (strcmp(names[i], HTTP_SOCKET_NAME) == 0) {
+                        *n_problems += take_http(sockets, SD_LISTEN_FDS_START + i, problems);
+                        continue;
+                }
+                socket = &sockets->items[sockets->n++];
                 socket->fd = SD_LISTEN_FDS_START + i;
                 (void)snprintf(socket->name, sizeof(socket->name), "%s", names[i]);
                 *n_problems += check_inherited(socket->fd, names[i], config, problems);
@@ -182,6 +211,28 @@ static unsigned check_sharing(ListenerSockets *sockets, FILE *problems)
         return n_problems;
 }
 
+/* --metrics.listen, which binds for itself as the Go program does. */
+static int bind_http(ListenerSockets *sockets, const Options *options, FILE *problems)
+{
+        char text[ADDRESS_TEXT_MAX];
+        int fd;
+
+        if (!options->metrics_enabled)
+                return 0;
+        fd = tcp_listen(&options->metrics_listen);
+        if (fd < 0) {
+                problem_tell(problems, "--metrics.listen %s: %s", address_format(text, &options->metrics_listen),
+                             strerror(-fd));
+                return fd;
+        }
+        if (sockets->n_http == HTTP_SOCKETS_MAX) {
+                (void)close(fd);
+                return -ENOSPC;
+        }
+        sockets->http[sockets->n_http++] = fd;
+        return 0;
+}
+
 int activation_collect(ListenerSockets *ret, const Config *config, const Options *options, FILE *problems,
                        unsigned *ret_n_problems)
 {
@@ -195,6 +246,8 @@ int activation_collect(ListenerSockets *ret, const Config *config, const Options
                 (void)snprintf(meant_for, sizeof(meant_for), "%s", listen_pid);
         r = take_inherited(&sockets, config, problems, ret_n_problems);
         if (r < 0)
+                return r;
+        if (*ret_n_problems == 0 && (r = bind_http(&sockets, options, problems)) < 0)
                 return r;
         if (options->n_listen > 0 && *ret_n_problems == 0) {
                 r = bind_listeners(&sockets, config, options, problems, ret_n_problems);

@@ -16,10 +16,16 @@ typedef struct ListenerSocket {
         char name[LISTENER_NAME_MAX + 1];
 } ListenerSocket;
 
+enum { HTTP_SOCKETS_MAX = 16 };
+
 typedef struct ListenerSockets {
         size_t n;
         ListenerSocket *items;
+        size_t n_http; /* stream sockets named HTTP_SOCKET_NAME: for the HTTP server */
+        int http[HTTP_SOCKETS_MAX];
 } ListenerSockets;
+
+#define HTTP_SOCKET_NAME "http"
 
 /*
  * 0; or a negative errno when a --listen address cannot be bound or a call fails, with one line on `problems` too. With

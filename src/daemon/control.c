@@ -18,7 +18,9 @@
 #include "daemon/sentences.h"
 #include "daemon/status.h"
 #include "daemon/upstreams.h"
+#include "daemon/viewer.h"
 #include "daemon/workers.h"
+#include "http/server.h"
 #include "wire/udp.h"
 
 #define TICK_EVERY (3 * USEC_PER_SEC)
@@ -39,7 +41,10 @@ struct Control {
 
         Status status;
         Drops *drops;
-        usec_t watchdog; /* 0: the service manager wants none */
+        Viewer *viewer;
+        HttpServer *http;
+        bool session_labels; /* the command line asks for them */
+        usec_t watchdog;     /* 0: the service manager wants none */
 };
 
 static unsigned n_names(const Control *control)
@@ -250,6 +255,8 @@ static int on_tick(sd_event_source *source, uint64_t at, void *userdata)
         if (control->serving && !control->stopping) {
                 control_show_status(control);
                 drops_look(control->drops, clock_monotonic());
+                viewer_sample(control->viewer, clock_monotonic());
+                workers_ping(control->workers, clock_monotonic());
         }
         (void)sd_event_source_set_time_relative(source, TICK_EVERY);
         (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
@@ -272,8 +279,10 @@ static int on_watchdog(sd_event_source *source, uint64_t at, void *userdata)
         Control *control = userdata;
 
         (void)at;
-        if (!control->serving || workers_ping(control->workers))
+        if (!control->serving || workers_alive(control->workers, clock_monotonic())) {
                 (void)sd_notify(0, "WATCHDOG=1");
+                viewer_set_watchdog(control->viewer, clock_monotonic());
+        }
         (void)sd_event_source_set_time_relative(source, control->watchdog / 3);
         (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         return 0;
@@ -314,6 +323,18 @@ static Config *reload_config(Control *control, FILE *problems)
         return n_problems > 0 ? NULL : TAKE_PTR(config);
 }
 
+static void set_http(Control *control)
+{
+        HttpSettings http = {0};
+        Settings settings;
+
+        config_whole(control->config, &settings);
+        http.session_labels = settings.http_session_labels || control->session_labels;
+        http.show_clients = settings.http_show_clients;
+        (void)strcpy(http.hosts, settings.http_hosts);
+        http_server_set(control->http, &http);
+}
+
 static void direct_upstreams(Control *control)
 {
         for (unsigned i = 0; i < n_names(control); i++) {
@@ -331,6 +352,7 @@ static void control_apply(Control *control)
         config_whole(control->config, &settings);
         log_set_level(control->log, settings.log_level);
         direct_upstreams(control);
+        set_http(control);
         if (control->serving)
                 control_instruct(control);
 }
@@ -402,7 +424,39 @@ static int control_start_upstreams(Control *control)
         return r;
 }
 
-int control_new(Control **ret, Log *log, Config *config, int config_must_exist, ListenerSockets *sockets)
+static void say_http(Control *control, int fd)
+{
+        char text[SOCKET_TEXT_MAX];
+        LogRecord record;
+
+        log_record_begin(&record, &sentences[SENTENCE_HTTP_STARTED]);
+        log_record_add(&record, "UDP46_LISTENER", "%s", socket_format(text, fd));
+        (void)log_writer_send(control->writer, &record);
+}
+
+/* Serves the HTTP sockets, with what there is to see. */
+static int control_start_http(Control *control, ListenerSockets *sockets)
+{
+        int r;
+
+        r = viewer_new(&control->viewer, control->workers, control->upstreams, control->log);
+        if (r < 0)
+                return r;
+        r = http_server_new(&control->http, control->event, viewer_source(control->viewer));
+        if (r < 0)
+                return r;
+        set_http(control);
+        for (size_t i = 0; i < sockets->n_http; i++) {
+                r = http_server_listen(control->http, sockets->http[i]);
+                if (r < 0)
+                        return r;
+                say_http(control, sockets->http[i]);
+                sockets->http[i] = -EBADF;
+        }
+        return 0;
+}
+
+int control_new(Control **ret, Log *log, Config *config, const Options *options, ListenerSockets *sockets)
 {
         _cleanup_(cleanup_control_free) Control *control = calloc(1, sizeof(Control));
         int r;
@@ -412,12 +466,14 @@ int control_new(Control **ret, Log *log, Config *config, int config_must_exist, 
         control->log = log;
         control->writer = log_writer(log, CONTROL_LOG_CONTROL);
         control->config = config;
-        control->config_must_exist = config_must_exist;
+        control->config_must_exist = options->config_path != NULL;
+        control->session_labels = options->metrics_session_labels;
         if ((r = sd_event_default(&control->event)) < 0 ||
             (r = workers_new(&control->workers, log, CONTROL_LOG_WORKERS, sockets)) < 0 ||
             (r = drops_new(&control->drops, workers_places(control->workers), workers_n_places(control->workers),
                            control->writer)) < 0 ||
-            (r = control_start_upstreams(control)) < 0 || (r = control_add_sources(control)) < 0) {
+            (r = control_start_upstreams(control)) < 0 || (r = control_start_http(control, sockets)) < 0 ||
+            (r = control_add_sources(control)) < 0) {
                 control->config = NULL; /* stays the caller's */
                 return r;
         }
@@ -454,7 +510,9 @@ Control *control_free(Control *control)
         if (control->serving)
                 say_about_places(control, SENTENCE_LISTENER_STOPPED);
         (void)drops_free(control->drops);
-        (void)workers_free(control->workers);
+        (void)workers_free(control->workers); /* tells the HTTP server that no more sessions come */
+        (void)http_server_free(control->http);
+        (void)viewer_free(control->viewer);
         (void)upstreams_free(control->upstreams);
         (void)sd_event_unref(control->event);
         if (control->serving && control->stopping)

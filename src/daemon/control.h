@@ -14,7 +14,7 @@ typedef struct Control Control;
 enum { CONTROL_LOG_CONTROL, CONTROL_LOG_WORKERS };
 
 /* SIGTERM, SIGINT and SIGHUP must be blocked already. Takes config and the sockets on success. 0 or negative errno. */
-int control_new(Control **ret, Log *log, Config *config, int config_must_exist, ListenerSockets *sockets);
+int control_new(Control **ret, Log *log, Config *config, const Options *options, ListenerSockets *sockets);
 
 /* Runs until a signal or a failure ends it. 0, or a negative errno. */
 int control_run(Control *control);

@@ -112,9 +112,7 @@ static int relay(const Options *options, Config **config, ListenerSockets *socke
         if (r < 0)
                 return fail(target, strerror(-r));
         writer = log_writer(log, CONTROL_LOG_CONTROL);
-        if (options->metrics_enabled)
-                queue(writer, SENTENCE_METRICS_MISSING, "--metrics.enabled is accepted, this version serves none");
-        r = control_new(&control, log, *config, options->config_path != NULL, sockets);
+        r = control_new(&control, log, *config, options, sockets);
         if (r >= 0) {
                 *config = NULL;
                 r = control_run(control);

@@ -12,11 +12,11 @@
         X(CONFIGURATION_ERROR, LOG_ERR, "025a468a8eb7456f91f231c0dc6937bf", "configuration error")                  \
         X(FAILED, LOG_ERR, "de800fd4f9b245c68bb26c7b666fbc7d", "udp46 failed")                                      \
         X(LISTENER_STARTED, LOG_INFO, "7bfbb5053ccc4de1a7d3bd0fe411a63b", "listener started")                       \
+        X(HTTP_STARTED, LOG_INFO, "b1b0c7a54d6a4a8f9d55be64e2a2b1d7", "metrics server started")                     \
         X(LISTENER_STOPPED, LOG_INFO, "e921246f6edc4b9384c948fc0171c6ff", "listener stopped")                       \
         X(SECTION_UNUSED, LOG_WARNING, "5b7c1f0e9a3d4c6f8e2b41d07a95c3e8", "no listener has this name")             \
         X(LIMIT_LOWERED, LOG_WARNING, "382ad832543d4ebcbd0b4c4b2406ab6d", "session limit lowered")                  \
         X(SOURCE_FOREIGN, LOG_WARNING, "6c0d3b8be6a94c2f9d1f5a70b3e8c417", "source address is not this host's")     \
-        X(METRICS_MISSING, LOG_WARNING, "086c6509b5864afeafb38a70cf5158b8", "metrics are not served")               \
         X(UPSTREAM_RESOLVED, LOG_INFO, "2734a967013546548307c8b48f38e2c7", "upstream resolved")                     \
         X(UPSTREAM_UNRESOLVED, LOG_WARNING, "8b3bb014691b430f96ffc14955a4c9bc", "upstream not resolved")            \
         X(SESSION_CREATED, LOG_INFO, "6ba8315bc48c4dc1a9cd2019b72c2eaa", "session created")                         \

@@ -153,6 +153,40 @@ static void format_ports(char buffer[static SETTING_TEXT_MAX], const void *value
                 (void)snprintf(buffer, SETTING_TEXT_MAX, "%u-%u", range->low, range->high);
 }
 
+static int parse_hosts(const char *text, void *ret, const char **ret_why)
+{
+        static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_ \t";
+
+        *ret_why = "expected host names with blanks between them, without ports";
+        if (strspn(text, allowed) != strlen(text) || strlen(text) >= HTTP_HOSTS_MAX)
+                return -EINVAL;
+        (void)strcpy(ret, text);
+        return 0;
+}
+
+static void format_hosts(char buffer[static SETTING_TEXT_MAX], const void *value)
+{
+        (void)strcpy(buffer, value);
+}
+
+static int parse_bool(const char *text, void *ret, const char **ret_why)
+{
+        static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
+
+        *ret_why = "must be yes or no";
+        for (int i = 0; i < (int)ELEMENTSOF(words); i++)
+                if (strcasecmp(words[i], text) == 0) {
+                        *(int *)ret = i % 2;
+                        return 0;
+                }
+        return -EINVAL;
+}
+
+static void format_bool(char buffer[static SETTING_TEXT_MAX], const void *value)
+{
+        (void)strcpy(buffer, *(const int *)value ? "yes" : "no");
+}
+
 static const struct {
         const char *name;
         int level;
@@ -213,6 +247,15 @@ const SettingSpec setting_specs[N_SETTINGS] = {
                 [SETTING_SOURCE_PREFIX] = {"SourcePrefix", "source-prefix", "prefix/96", "none",
                                            "show the upstream each client's own address, embedded in this prefix",
                                            parse_source_prefix, format_addresses, VALUE(source_prefix), 0},
+                [SETTING_HTTP_HOSTS] = {"HttpHosts", "http-hosts", "names", "none",
+                                        "names, besides addresses and localhost, by which HTTP over TCP may be asked",
+                                        parse_hosts, format_hosts, VALUE(http_hosts), 1},
+                [SETTING_HTTP_SHOW_CLIENTS] = {"HttpShowClients", "http-show-clients", "yes|no", "no",
+                                               "show clients' addresses on the status page over TCP, too", parse_bool,
+                                               format_bool, VALUE(http_show_clients), 1},
+                [SETTING_HTTP_SESSION_LABELS] = {"HttpSessionLabels", "http-session-labels", "yes|no", "no",
+                                                 "in /metrics, series for each single session", parse_bool, format_bool,
+                                                 VALUE(http_session_labels), 1},
                 [SETTING_LOG_LEVEL] = {"LogLevel", "log-level", "level", "info", "debug, info, warn or error",
                                        parse_level, format_level, VALUE(log_level), 1},
 };

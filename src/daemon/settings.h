@@ -24,12 +24,17 @@ typedef enum SettingKey {
         SETTING_SOURCE_ADDRESS,
         SETTING_SOURCE_PORTS,
         SETTING_SOURCE_PREFIX,
+        SETTING_HTTP_HOSTS,
+        SETTING_HTTP_SHOW_CLIENTS,
+        SETTING_HTTP_SESSION_LABELS,
         SETTING_LOG_LEVEL,
         N_SETTINGS
 } SettingKey;
 
 /* `auto` is `yes`, but on kernels that are known to damage trains. */
 enum { OFFLOAD_AUTO, OFFLOAD_YES, OFFLOAD_NO };
+
+enum { HTTP_HOSTS_MAX = 512 };
 
 typedef struct Settings {
         uint32_t given; /* a bit for each SettingKey */
@@ -39,9 +44,11 @@ typedef struct Settings {
         uint64_t max_datagram_size;
         int segmentation_offload; /* OFFLOAD_… */
         PrefixList source_addresses;
-        PortRange source_ports;   /* 0 to 0: the host's default */
-        PrefixList source_prefix; /* one of 96 bits, or none */
-        int log_level;            /* LOG_DEBUG … LOG_ERR */
+        PortRange source_ports;          /* 0 to 0: the host's default */
+        PrefixList source_prefix;        /* one of 96 bits, or none */
+        char http_hosts[HTTP_HOSTS_MAX]; /* names, with blanks between them */
+        int http_show_clients, http_session_labels;
+        int log_level; /* LOG_DEBUG … LOG_ERR */
 } Settings;
 
 enum { SETTING_TEXT_MAX = PREFIX_LIST_TEXT_MAX };

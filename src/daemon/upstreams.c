@@ -18,7 +18,8 @@ typedef struct UpstreamEntry {
         unsigned index;
         UpstreamState state;
         uint64_t serial; /* counts the endpoints it was directed to */
-        bool asking;     /* a question is on its way */
+        bool asking;     /* a question is on its way, */
+        usec_t asked;    /* since then */
         bool answered;
         usec_t pause;
         sd_event_source *retry;
@@ -53,8 +54,10 @@ static void entry_ask(UpstreamEntry *entry)
 {
         ResolverQuestion question = {.id = entry->index, .serial = entry->serial, .endpoint = entry->state.endpoint};
 
-        if (!entry->asking)
-                entry->asking = resolver_ask(entry->upstreams->resolver, &question);
+        if (entry->asking)
+                return;
+        entry->asking = resolver_ask(entry->upstreams->resolver, &question);
+        entry->asked = clock_monotonic();
 }
 
 static int on_retry(sd_event_source *source, uint64_t at, void *userdata)
@@ -72,6 +75,7 @@ static void entry_known(UpstreamEntry *entry, const Address *address)
         entry->answered = true;
         entry->pause = RETRY_FIRST;
         entry->state.address = *address;
+        entry->state.confirmed = clock_monotonic();
         entry->state.why[0] = '\0';
         (void)sd_event_source_set_enabled(entry->retry, SD_EVENT_OFF);
         if (changed || was_failing)
@@ -109,6 +113,9 @@ static int on_answers(sd_event_source *source, int fd, uint32_t events, void *us
                 UpstreamEntry *entry = &upstreams->entries[answer.id];
 
                 entry->asking = false;
+                entry->state.took = usec_sub(clock_monotonic(), entry->asked);
+                entry->state.n_answers++;
+                entry->state.n_errors += answer.why != NULL;
                 if (answer.serial != entry->serial) { /* it was directed elsewhere meanwhile */
                         if (entry->state.endpoint.literal.family == 0)
                                 entry_ask(entry);

@@ -14,8 +14,11 @@ typedef struct Upstreams Upstreams;
 
 typedef struct UpstreamState {
         Endpoint endpoint;
-        Address address; /* family 0: not known yet */
-        char why[192];   /* why it is not known, or why the last question failed; "" if it did not */
+        Address address;  /* family 0: not known yet */
+        char why[192];    /* why it is not known, or why the last question failed; "" if it did not */
+        usec_t confirmed; /* when the address was last found to be that; 0: never */
+        usec_t took;      /* how long the last answer took */
+        uint64_t n_answers, n_errors;
 } UpstreamState;
 
 /* Told in the control loop of each address that is new. */

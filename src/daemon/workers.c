@@ -9,12 +9,16 @@
 #include "daemon/workers.h"
 #include "wire/udp.h"
 
+/* A worker that has not answered for this long has stopped working. */
+#define ANSWER_WITHIN USEC_PER_SEC
+
 /* One worker, as the control loop sees it. */
 typedef struct Slot {
         Workers *workers;
         Worker *worker;
         Relay *relay; /* the worker's, until it starts */
         uint64_t pong;
+        usec_t latency; /* of that answer */
 } Slot;
 
 typedef struct Name {
@@ -24,6 +28,15 @@ typedef struct Name {
         SourcesSettings sources;
 } Name;
 
+struct WorkersWalk {
+        Workers *workers;
+        ListNode node;
+        unsigned worker; /* whose sessions are walked now */
+        Listing listing;
+        WorkersSlice ready;
+        void *userdata;
+};
+
 struct Workers {
         Quota whole, host_ports;
         unsigned n_names;
@@ -31,6 +44,8 @@ struct Workers {
         size_t n_places;
         Place *places;
         uint64_t ping;
+        usec_t pinged;
+        List walks; /* that wait for a slice */
         unsigned n_stopped;
         WorkersStopped stopped;
         void *userdata;
@@ -170,6 +185,12 @@ Workers *workers_free(Workers *workers)
                 return NULL;
         for (unsigned i = 0; i < workers->n; i++)
                 (void)worker_free(workers->slots[i].worker);
+        while (workers->walks.first) {
+                WorkersWalk *walk = container_of(workers->walks.first, WorkersWalk, node);
+
+                list_remove(&workers->walks, &walk->node);
+                walk->ready(walk->userdata, NULL, true);
+        }
         free(workers->places);
         free(workers);
         return NULL;
@@ -206,6 +227,25 @@ const Place *workers_places(const Workers *workers)
         return workers->places;
 }
 
+WorkersName workers_of_name(const Workers *workers, unsigned name)
+{
+        const Quota *quota = &workers->names[name].quota;
+        WorkersName sum = {.sessions = counter_get(&quota->current),
+                           .peak = counter_get(&quota->peak),
+                           .limit = counter_get(&quota->limit)};
+
+        for (unsigned i = 0; i < workers->n; i++) {
+                const Policy *policy = worker_relay(workers->slots[i].worker)->policies[name];
+                usec_t last = counter_get(&policy->last_reply);
+
+                for (SessionAge age = 0; age < N_SESSION_AGES; age++)
+                        sum.by_age[age] += counter_get(&policy->n_sessions[age]);
+                if (last > sum.last_reply)
+                        sum.last_reply = last;
+        }
+        return sum;
+}
+
 WorkersTotals workers_totals(const Workers *workers)
 {
         WorkersTotals totals = {.sessions = counter_get(&workers->whole.current),
@@ -217,15 +257,14 @@ WorkersTotals workers_totals(const Workers *workers)
 
                 stats_add(&totals.stats, &stats);
         }
-        for (unsigned i = 0; i < workers->n; i++)
-                for (unsigned k = 0; k < workers->n_names; k++)
-                        totals.unreplied += counter_get(&worker_relay(workers->slots[i].worker)
-                                                                         ->policies[k]
-                                                                         ->n_sessions[SESSION_UNREPLIED]);
+        for (unsigned i = 0; i < workers->n_names; i++)
+                totals.unreplied += workers_of_name(workers, i).by_age[SESSION_UNREPLIED];
         return totals;
 }
 
 /* --- orders and answers --- */
+
+static void walk_take(WorkersWalk *walk);
 
 static int on_answers(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
@@ -236,9 +275,12 @@ static int on_answers(sd_event_source *source, int fd, uint32_t events, void *us
         (void)source, (void)fd, (void)events;
         worker_quiet(slot->worker);
         while (worker_take(slot->worker, &answer)) {
-                if (!answer.stopped)
+                if (answer.listing)
+                        walk_take(container_of(answer.listing, WorkersWalk, listing));
+                else if (!answer.stopped) {
                         slot->pong = answer.ping;
-                else if (answer.error < 0 || ++workers->n_stopped == workers->n)
+                        slot->latency = usec_sub(clock_monotonic(), workers->pinged);
+                } else if (answer.error < 0 || ++workers->n_stopped == workers->n)
                         workers->stopped(workers->userdata, answer.error);
         }
         return 0;
@@ -307,13 +349,77 @@ bool workers_set_sources(Workers *workers, unsigned name, const SourcesSettings 
         return true;
 }
 
-bool workers_ping(Workers *workers)
+void workers_ping(Workers *workers, usec_t now)
 {
         WorkerOrder order = {.kind = WORKER_PING};
 
         for (unsigned i = 0; i < workers->n; i++)
                 if (workers->slots[i].pong != workers->ping)
-                        return false;
+                        return;
         order.ping = ++workers->ping;
-        return workers_order(workers, &order);
+        workers->pinged = now;
+        (void)workers_order(workers, &order);
+}
+
+bool workers_alive(const Workers *workers, usec_t now)
+{
+        if (usec_sub(now, workers->pinged) < ANSWER_WITHIN)
+                return true;
+        for (unsigned i = 0; i < workers->n; i++)
+                if (workers->slots[i].pong != workers->ping)
+                        return false;
+        return true;
+}
+
+usec_t workers_latency(const Workers *workers)
+{
+        usec_t latency = 0;
+
+        for (unsigned i = 0; i < workers->n; i++)
+                if (workers->slots[i].latency > latency)
+                        latency = workers->slots[i].latency;
+        return latency;
+}
+
+/* --- walks --- */
+
+WorkersWalk *workers_walk_new(Workers *workers)
+{
+        WorkersWalk *walk = calloc(1, sizeof(WorkersWalk));
+
+        if (walk)
+                walk->workers = workers;
+        return walk;
+}
+
+WorkersWalk *workers_walk_free(WorkersWalk *walk)
+{
+        free(walk);
+        return NULL;
+}
+
+bool workers_walk_next(WorkersWalk *walk, WorkersSlice ready, void *userdata)
+{
+        const WorkerOrder order = {.kind = WORKER_LIST, .listing = &walk->listing};
+
+        walk->ready = ready;
+        walk->userdata = userdata;
+        if (!worker_order(walk->workers->slots[walk->worker].worker, &order))
+                return false;
+        list_append(&walk->workers->walks, &walk->node);
+        return true;
+}
+
+/* The slice has come. What was asked for next begins with the next worker, if this one has no more. */
+static void walk_take(WorkersWalk *walk)
+{
+        const Listing slice = walk->listing;
+        bool last = slice.complete && walk->worker + 1 == walk->workers->n;
+
+        list_remove(&walk->workers->walks, &walk->node);
+        if (slice.complete) {
+                walk->worker++;
+                walk->listing = (Listing){0};
+        }
+        walk->ready(walk->userdata, &slice, last);
 }

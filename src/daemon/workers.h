@@ -63,5 +63,30 @@ void workers_set_host_ports(Workers *workers, uint64_t n);
  */
 bool workers_set_sources(Workers *workers, unsigned name, const SourcesSettings *settings);
 
-/* Have all answered the last ping? Then the next one goes out. */
-bool workers_ping(Workers *workers);
+/* Asks all for a sign of life, unless one has still to answer. Have all answered the last time, or is that not long
+ * ago?
+ */
+void workers_ping(Workers *workers, usec_t now);
+bool workers_alive(const Workers *workers, usec_t now);
+
+/* How long the slowest one took for its last answer. */
+usec_t workers_latency(const Workers *workers);
+
+/* What is counted by name: sessions by age, and the last reply (monotonic, 0: none yet). */
+typedef struct WorkersName {
+        uint64_t sessions, peak, limit, by_age[N_SESSION_AGES];
+        usec_t last_reply;
+} WorkersName;
+
+WorkersName workers_of_name(const Workers *workers, unsigned name);
+
+/*
+ * A walk through the sessions of all workers, a slice at a time: walk_next() asks, and the slice comes as an answer.
+ * false: no slice will come. When the workers are freed, walks that still wait are told NULL.
+ */
+typedef struct WorkersWalk WorkersWalk;
+typedef void (*WorkersSlice)(void *userdata, const Listing *slice, bool last);
+
+WorkersWalk *workers_walk_new(Workers *workers);
+WorkersWalk *workers_walk_free(WorkersWalk *walk);
+bool workers_walk_next(WorkersWalk *walk, WorkersSlice ready, void *userdata);

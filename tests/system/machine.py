@@ -320,6 +320,10 @@ class Machine:
         """Where a file of the machine is for us. (Not /run, /tmp and the like: those are mounts inside.)"""
         return self.root / inside.lstrip("/")
 
+    def inside(self, path):
+        """A file as the booted machine sees it, /run included; through its init, so that it is gone with it."""
+        return pathlib.Path(f"/proc/{self._init}/root") / path.lstrip("/")
+
     def write(self, inside, text):
         path = self.path(inside)
         path.parent.mkdir(parents=True, exist_ok=True)

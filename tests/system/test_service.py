@@ -3,6 +3,7 @@
 """The package and its service as an administrator meets them, on a booted Debian. UDP46_DEB names the package."""
 
 import contextlib
+import json
 import re
 import socket
 import threading
@@ -320,6 +321,63 @@ class Service(Installed):
         self.assertEqual(closed["UDP46_REASON"], "shutdown")
         self.assertEqual((closed["UDP46_FORWARD_DATAGRAMS"], closed["UDP46_REPLY_DATAGRAMS"]), ("1", "1"))
         self.until_said("shutdown complete")
+
+
+class Http(Installed):
+    """The socket that shows what the relay does"""
+
+    SOCKET = "/run/udp46/http.sock"
+
+    def get(self, path):
+        """An answer's body, asked for over the machine's Unix socket"""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(self.machine.inside(self.SOCKET)))
+            connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        head, _, body = answer.partition(b"\r\n\r\n")
+        self.assertTrue(head.startswith(b"HTTP/1.0 200 ") or head.startswith(b"HTTP/1.1 200 "), head)
+        return body.decode()
+
+    def metric(self, name):
+        found = re.search(rf"(?m)^{re.escape(name)} (\S+)$", self.get("/metrics"))
+        return float(found[1]) if found else None
+
+    def test_the_socket_comes_with_the_relays_own(self):
+        client = self.relay()
+        self.assertEqual(self.state("udp46-http.socket"), "active")
+        self.assertEqual(self.machine.systemctl("is-enabled", "udp46-http.socket").stdout.strip(), "enabled")
+        mode = self.machine.run("stat", "--format=%U %G %a", self.SOCKET).stdout.split()
+        self.assertEqual(mode, ["root", "udp46", "660"])
+        self.assertEqual(self.metric("udp46_sessions_active"), 1)
+        for _ in range(4):
+            self.assert_relayed(client)
+        direction = 'udp46_datagrams_total{listener="0.0.0.0:51820",direction='
+        self.assertEqual(self.metric(direction + '"client_to_upstream"}'), 5)
+        self.assertEqual(self.metric(direction + '"upstream_to_client"}'), 5)
+        session, = json.loads(self.get("/debug/sessions"))
+        self.assertEqual((session["client_address"], session["client_port"]), client.getsockname())
+        self.assertIn(self.SOCKET, [entry.get("UDP46_LISTENER") for entry in self.until_said("metrics server started")])
+        self.machine.systemctl("stop", "udp46.socket")
+        self.assertEqual(self.state("udp46-http.socket"), "inactive")
+        self.assertFalse(self.machine.inside(self.SOCKET).exists())
+
+    def test_a_look_starts_the_service(self):
+        self.configure_upstream()
+        self.enable()
+        self.assertEqual(self.metric("udp46_sessions_active"), 0)
+        self.assertEqual(self.state(), "active")
+
+    def test_over_tcp(self):
+        """As udp46-http.socket says it is done"""
+        self.configure_upstream()
+        self.drop_in("udp46-http.socket", f"[Socket]\nListenStream={Lab.RELAY}:9108\n")
+        self.enable()
+        connection = self.enterContext(self.lab.client.socket(socket.AF_INET, socket.SOCK_STREAM))
+        connection.connect((Lab.RELAY, 9108))
+        connection.sendall(f"GET /metrics HTTP/1.1\r\nHost: {Lab.RELAY}:9108\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        self.assertIn(b"\nudp46_sessions_active 0\n", answer.replace(b"\r\n", b"\n"))
 
 
 class Configuration(Installed):

@@ -48,7 +48,8 @@ START_TEST(values_behind_a_space_or_an_equals_sign)
                                 "-log-level=DEBUG", "--config=/a=b", "--read-buffer-size", "1500", "--write-timeout=1s",
                                 "--unreplied-timeout=2s", "--reply-refresh=3s", "--segmentation-offload=no",
                                 "--source-address=2001:db8:5::1 2001:db8:6::/64", "--source-ports", "20000-29999",
-                                "--source-prefix=2001:db8:64::/96"),
+                                "--source-prefix=2001:db8:64::/96", "--http-hosts=relay.example",
+                                "--http-show-clients=yes", "--http-session-labels", "true"),
                           0);
         check_endpoint("[2001:db8::1]:1");
         ck_assert_uint_eq(options.settings.session_timeout, 7 * USEC_PER_SEC);
@@ -63,6 +64,8 @@ START_TEST(values_behind_a_space_or_an_equals_sign)
         ck_assert_uint_eq(options.settings.source_ports.low, 20000);
         ck_assert_uint_eq(options.settings.source_ports.high, 29999);
         ck_assert_uint_eq(options.settings.source_prefix.items[0].length, 96);
+        ck_assert_str_eq(options.settings.http_hosts, "relay.example");
+        ck_assert(options.settings.http_show_clients && options.settings.http_session_labels);
         ck_assert_uint_eq(options.settings.given, (1u << N_SETTINGS) - 1);
         ck_assert_str_eq(options.config_path, "/a=b");
 }

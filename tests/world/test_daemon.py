@@ -599,17 +599,6 @@ class Starts(TestCase):
     def test_short_help(self):
         self.assertEqual(self.start('-h').wait(), 0)
 
-    def test_metrics_are_accepted_with_a_warning(self):
-        upstream = self.upstream()
-        daemon, port = self.relay(upstream, '--metrics.enabled', '--metrics.listen=127.0.0.1:9108',
-                                  '--metrics.session-labels')
-        self.assertEqual(len(daemon.find('<4>metrics are not served ')), 1)
-        self.ask(self.client(port))
-        self.stop(daemon)
-        daemon, port = self.relay(upstream, '--metrics.listen', 'nonsense')
-        self.assertEqual(daemon.find('metrics'), [])
-        self.stop(daemon)
-
     def test_several_listeners(self):
         upstream, second = self.upstream(), next_port()
         daemon, port = self.relay(upstream, '--listen', f'127.0.0.1:{second}')

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/* Believes: whoever looks wants what is true now; a View is made when it is asked for, and not before. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/viewer.h"
+#include "wire/udp.h"
+
+struct Viewer {
+        Workers *workers;
+        const Upstreams *upstreams;
+        const Log *log;
+        usec_t watchdog; /* 0: the service manager wants nothing */
+        View view;
+        ViewSource source;
+};
+
+/* --- the process --- */
+
+static uint64_t count_descriptors(void)
+{
+        DIR *directory = opendir("/proc/self/fd");
+        uint64_t n = 0;
+
+        if (!directory)
+                return 0;
+        while (readdir(directory))
+                n++;
+        (void)closedir(directory);
+        return n > 3 ? n - 3 : 0; /* the two dots and the directory itself */
+}
+
+/* The seconds since 1970 at which the clock of /proc was 0. */
+static double boot_time(void)
+{
+        struct timespec now, up;
+
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        (void)clock_gettime(CLOCK_BOOTTIME, &up);
+        return (double)(now.tv_sec - up.tv_sec) + (double)(now.tv_nsec - up.tv_nsec) / 1e9;
+}
+
+/* proc(5): the fields behind the command, which may hold anything but ends at the last parenthesis. */
+static void read_stat(ViewProcess *process)
+{
+        const double ticks = (double)sysconf(_SC_CLK_TCK);
+        unsigned long utime, stime, vsize;
+        unsigned long long start;
+        char line[1024], *rest;
+        FILE *file = fopen("/proc/self/stat", "re");
+        long rss;
+
+        if (!file)
+                return;
+        rest = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
+        (void)fclose(file);
+        if (!rest || sscanf(rest + 1,
+                            " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %llu %lu %ld",
+                            &utime, &stime, &start, &vsize, &rss) != 5)
+                return;
+        process->cpu_seconds = (double)(utime + stime) / ticks;
+        process->start_time = boot_time() + (double)start / ticks;
+        process->virtual_bytes = vsize;
+        process->resident_bytes = (uint64_t)rss * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void fill_process(ViewProcess *process)
+{
+        struct rlimit files;
+
+        *process = (ViewProcess){.open_fds = count_descriptors()};
+        if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+                process->max_fds = files.rlim_cur;
+        read_stat(process);
+}
+
+/* --- the relay --- */
+
+static void fill_places(Viewer *viewer)
+{
+        const Place *places = workers_places(viewer->workers);
+
+        for (size_t i = 0; i < viewer->view.n_places; i++) {
+                ViewPlace *to = &viewer->view.places[i];
+
+                *to = (ViewPlace){.name = workers_name(viewer->workers, places[i].name),
+                                  .bound = places[i].bound,
+                                  .n_workers = places[i].n_listeners,
+                                  .stats = place_stats(&places[i])};
+                for (unsigned k = 0; k < places[i].n_listeners; k++)
+                        to->kernel_drops += udp_kernel_drops(places[i].listeners[k]->fd);
+        }
+}
+
+static void fill_names(Viewer *viewer)
+{
+        for (unsigned i = 0; i < viewer->view.n_names; i++) {
+                const UpstreamState *state = upstreams_get(viewer->upstreams, i);
+                const WorkersName counted = workers_of_name(viewer->workers, i);
+                ViewName *to = &viewer->view.names[i];
+
+                *to = (ViewName){.name = workers_name(viewer->workers, i),
+                                 .sessions = counted.sessions,
+                                 .peak = counted.peak,
+                                 .limit = counted.limit,
+                                 .by_age = {counted.by_age[0], counted.by_age[1]},
+                                 .last_reply = counted.last_reply,
+                                 .address = state->address,
+                                 .resolved = state->confirmed,
+                                 .resolve_time = state->took,
+                                 .n_resolves = state->n_answers,
+                                 .n_resolve_errors = state->n_errors};
+                (void)endpoint_format(to->upstream, &state->endpoint);
+                (void)strcpy(to->why, state->why);
+        }
+}
+
+static int64_t clock_offset(usec_t now)
+{
+        struct timespec real;
+
+        (void)clock_gettime(CLOCK_REALTIME, &real);
+        return (int64_t)real.tv_sec * 1000000 + real.tv_nsec / 1000 - (int64_t)now;
+}
+
+static const View *look(void *userdata)
+{
+        Viewer *viewer = userdata;
+        const WorkersTotals totals = workers_totals(viewer->workers);
+        View *view = &viewer->view;
+
+        view->now = clock_monotonic();
+        view->clock_offset = clock_offset(view->now);
+        view->sessions = totals.sessions;
+        view->peak = totals.peak;
+        view->limit = totals.limit;
+        view->unreplied = totals.unreplied;
+        view->log_records_lost = log_n_lost(viewer->log);
+        view->worker_latency = workers_latency(viewer->workers);
+        view->watchdog_age = viewer->watchdog > 0 ? usec_sub(view->now, viewer->watchdog) : 0;
+        fill_process(&view->process);
+        fill_places(viewer);
+        fill_names(viewer);
+        return view;
+}
+
+void viewer_sample(Viewer *viewer, usec_t now)
+{
+        const WorkersTotals totals = workers_totals(viewer->workers);
+        View *view = &viewer->view;
+        ViewSample *sample;
+
+        if (view->n_samples == VIEW_SAMPLES_MAX) {
+                memmove(view->samples, view->samples + 1, (VIEW_SAMPLES_MAX - 1) * sizeof(ViewSample));
+                view->n_samples--;
+        }
+        sample = &view->samples[view->n_samples++];
+        *sample = (ViewSample){.at = now};
+        for (Direction d = 0; d < N_DIRECTIONS; d++) {
+                const DirectionStats *s = &totals.stats.directions[d];
+
+                sample->datagrams[d] = counter_get(&s->verdicts[VERDICT_FORWARDED]);
+                sample->bytes[d] = counter_get(&s->bytes);
+                sample->dropped += counter_get(&s->received) - sample->datagrams[d];
+        }
+}
+
+void viewer_set_watchdog(Viewer *viewer, usec_t when)
+{
+        viewer->watchdog = when;
+}
+
+/* --- walks --- */
+
+static void *walk_begin(void *userdata)
+{
+        return workers_walk_new(((Viewer *)userdata)->workers);
+}
+
+static bool walk_next(void *walk, ViewSliceReady ready, void *userdata)
+{
+        return workers_walk_next(walk, ready, userdata);
+}
+
+static void walk_end(void *walk)
+{
+        (void)workers_walk_free(walk);
+}
+
+/* --- birth and death --- */
+
+int viewer_new(Viewer **ret, Workers *workers, const Upstreams *upstreams, const Log *log)
+{
+        _cleanup_(cleanup_viewer_free) Viewer *viewer = calloc(1, sizeof(Viewer));
+
+        if (!viewer)
+                return -ENOMEM;
+        viewer->workers = workers;
+        viewer->upstreams = upstreams;
+        viewer->log = log;
+        viewer->source = (ViewSource){look, walk_begin, walk_next, walk_end, viewer};
+        viewer->view = (View){.started = clock_monotonic(),
+                              .version = UDP46_VERSION,
+                              .commit = UDP46_COMMIT,
+                              .date = UDP46_DATE,
+                              .n_places = workers_n_places(workers),
+                              .n_names = workers_n_names(workers)};
+        viewer->view.places = calloc(viewer->view.n_places, sizeof(ViewPlace));
+        viewer->view.names = calloc(viewer->view.n_names, sizeof(ViewName));
+        if (!viewer->view.places || !viewer->view.names)
+                return -ENOMEM;
+        *ret = TAKE_PTR(viewer);
+        return 0;
+}
+
+Viewer *viewer_free(Viewer *viewer)
+{
+        if (!viewer)
+                return NULL;
+        free(viewer->view.places);
+        free(viewer->view.names);
+        free(viewer);
+        return NULL;
+}
+
+const ViewSource *viewer_source(Viewer *viewer)
+{
+        return &viewer->source;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * Shows the relay to the HTTP room: fills its Views from the workers' counters, the upstreams and /proc, keeps a few
+ * minutes of samples, and passes walks through the sessions on to the workers. Lives in the control loop.
+ */
+#include "base/log.h"
+#include "daemon/upstreams.h"
+#include "daemon/workers.h"
+#include "http/view.h"
+
+typedef struct Viewer Viewer;
+
+/* All must live as long. 0 or -ENOMEM. */
+int viewer_new(Viewer **ret, Workers *workers, const Upstreams *upstreams, const Log *log);
+Viewer *viewer_free(Viewer *viewer);
+DEFINE_CLEANUP(Viewer, viewer_free)
+
+/* Takes a sample; to be called every few seconds. */
+void viewer_sample(Viewer *viewer, usec_t now);
+
+/* When the service manager was last told that all is well. */
+void viewer_set_watchdog(Viewer *viewer, usec_t when);
+
+/* For the HTTP room. Lives as long as the viewer. */
+const ViewSource *viewer_source(Viewer *viewer);

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* What is served besides the page: metrics, sessions and the state of the relay. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+#include <time.h>
+
+#include "http/body.h"
+#include "http/metrics.h"
+
+static const View *look(const Body *body)
+{
+        return body->source->look(body->source->userdata);
+}
+
+/* --- /metrics --- */
+
+static void metrics_begin(Body *body, FILE *to)
+{
+        metrics_write(to, look(body));
+}
+
+static unsigned metrics_walks(const BodyQuery *query)
+{
+        return query->session_labels ? N_SESSION_METRICS : 0;
+}
+
+static void metrics_walk(Body *body, FILE *to)
+{
+        metrics_write_session_head(to, (SessionMetric)body->walk);
+}
+
+static void metrics_row(Body *body, FILE *to, const ListingRow *row)
+{
+        metrics_write_session(to, body->clock_offset, (SessionMetric)body->walk, row);
+}
+
+const BodyKind body_metrics = {
+                .content_type = METRICS_CONTENT_TYPE,
+                .begin = metrics_begin,
+                .n_walks = metrics_walks,
+                .walk = metrics_walk,
+                .row = metrics_row,
+};
+
+/* --- /debug/sessions --- */
+
+/* RFC 3339 in UTC; what has not happened is the Go program's zero time. */
+static json_t *json_time(const Body *body, usec_t when)
+{
+        int64_t t = (int64_t)when + body->clock_offset;
+        time_t second = (time_t)(t / 1000000);
+        char text[64];
+        struct tm tm;
+
+        if (when == 0)
+                return json_string("0001-01-01T00:00:00Z");
+        (void)gmtime_r(&second, &tm);
+        (void)snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", tm.tm_year + 1900, tm.tm_mon + 1,
+                       tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(t % 1000000));
+        return json_string(text);
+}
+
+static json_t *json_host(const Address *address)
+{
+        char text[ADDRESS_HOST_MAX];
+
+        return json_string(address_format_host(text, address));
+}
+
+static json_t *json_number(uint64_t n)
+{
+        return json_integer((json_int_t)n);
+}
+
+static json_t *session_object(const Body *body, const ListingRow *row)
+{
+        const SessionTraffic *forward = &row->traffic[FORWARD], *reply = &row->traffic[REPLY];
+        char id[17], listener[ADDRESS_TEXT_MAX];
+
+        (void)snprintf(id, sizeof(id), "%016" PRIx64, row->id);
+        return json_pack("{s:s, s:s, s:o, s:i, s:o, s:i, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}",
+                         "session_id", id, "listener", address_format(listener, &row->listener), "client_address",
+                         json_host(&row->client), "client_port", row->client.port, "upstream_local_address",
+                         json_host(&row->source), "upstream_local_port", row->source.port, "upstream_remote_address",
+                         json_host(&row->upstream), "upstream_remote_port", row->upstream.port, "created",
+                         json_time(body, row->opened), "last_client_packet", json_time(body, forward->last),
+                         "last_upstream_packet", json_time(body, reply->last), "client_to_upstream_packets",
+                         json_number(forward->datagrams), "client_to_upstream_bytes", json_number(forward->bytes),
+                         "upstream_to_client_packets", json_number(reply->datagrams), "upstream_to_client_bytes",
+                         json_number(reply->bytes), "state", session_age_name((SessionAge)row->age));
+}
+
+/* A client is asked for as 192.0.2.10 or as 192.0.2.10:62000. */
+static bool row_is_wanted(const BodyQuery *query, const ListingRow *row)
+{
+        char listener[ADDRESS_TEXT_MAX], client[ADDRESS_TEXT_MAX], host[ADDRESS_HOST_MAX];
+
+        if (*query->listener && strcmp(query->listener, address_format(listener, &row->listener)) != 0)
+                return false;
+        return !*query->client || strcmp(query->client, address_format(client, &row->client)) == 0 ||
+               strcmp(query->client, address_format_host(host, &row->client)) == 0;
+}
+
+static void sessions_begin(Body *body, FILE *to)
+{
+        (void)body;
+        (void)fputc('[', to);
+}
+
+static unsigned sessions_walks(const BodyQuery *query)
+{
+        return query->limit > 0;
+}
+
+static void sessions_row(Body *body, FILE *to, const ListingRow *row)
+{
+        json_t *object;
+
+        if (body->enough || !row_is_wanted(&body->query, row))
+                return;
+        object = session_object(body, row);
+        (void)fputs(body->n_rows++ > 0 ? ",\n" : "", to);
+        (void)json_dumpf(object, to, JSON_COMPACT);
+        json_decref(object);
+        body->enough = body->n_rows == body->query.limit;
+}
+
+static void sessions_end(Body *body, FILE *to)
+{
+        (void)body;
+        (void)fputs("]\n", to);
+}
+
+const BodyKind body_sessions = {
+                .content_type = "application/json",
+                .begin = sessions_begin,
+                .n_walks = sessions_walks,
+                .row = sessions_row,
+                .end = sessions_end,
+};
+
+/* --- /debug/status --- */
+
+static json_t *json_age(const View *view, usec_t when)
+{
+        return when > 0 ? json_real((double)usec_sub(view->now, when) / (double)USEC_PER_SEC) : json_null();
+}
+
+static json_t *drops_object(const DirectionStats *stats)
+{
+        json_t *object = json_object();
+
+        for (Verdict v = VERDICT_FORWARDED + 1; v < N_VERDICTS; v++)
+                (void)json_object_set_new(object, verdict_name(v), json_number(counter_get(&stats->verdicts[v])));
+        return object;
+}
+
+static json_t *direction_object(const DirectionStats *stats)
+{
+        return json_pack("{s:o, s:o, s:o, s:o}", "received", json_number(counter_get(&stats->received)), "datagrams",
+                         json_number(counter_get(&stats->verdicts[VERDICT_FORWARDED])), "bytes",
+                         json_number(counter_get(&stats->bytes)), "drops", drops_object(stats));
+}
+
+static json_t *place_object(const ViewPlace *place)
+{
+        char text[ADDRESS_TEXT_MAX];
+
+        return json_pack("{s:s, s:s, s:i, s:o, s:o, s:o, s:o}", "listener", address_format(text, &place->bound), "name",
+                         place->name, "workers", (int)place->n_workers, "kernel_drops",
+                         json_number(place->kernel_drops), "icmp_errors",
+                         json_number(counter_get(&place->stats.icmp_errors)), "client_to_upstream",
+                         direction_object(&place->stats.directions[FORWARD]), "upstream_to_client",
+                         direction_object(&place->stats.directions[REPLY]));
+}
+
+static json_t *name_object(const View *view, const ViewName *name)
+{
+        char text[ADDRESS_TEXT_MAX];
+
+        return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "name", name->name, "sessions",
+                         json_number(name->sessions), "unreplied", json_number(name->by_age[SESSION_UNREPLIED]),
+                         "assured", json_number(name->by_age[SESSION_ASSURED]), "peak", json_number(name->peak),
+                         "limit", json_number(name->limit), "upstream", name->upstream, "upstream_address",
+                         name->address.family ? json_string(address_format(text, &name->address)) : json_null(),
+                         "resolved_age_seconds", json_age(view, name->resolved), "resolve_error",
+                         *name->why ? json_string(name->why) : json_null(), "reply_age_seconds",
+                         json_age(view, name->last_reply));
+}
+
+static void status_begin(Body *body, FILE *to)
+{
+        const View *view = look(body);
+        json_t *places = json_array(), *names = json_array(), *status;
+
+        for (size_t i = 0; i < view->n_places; i++)
+                (void)json_array_append_new(places, place_object(&view->places[i]));
+        for (size_t i = 0; i < view->n_names; i++)
+                (void)json_array_append_new(names, name_object(view, &view->names[i]));
+        status = json_pack("{s:s, s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:o, s:o}", "version", view->version, "commit",
+                           view->commit, "date", view->date, "uptime_seconds",
+                           (double)usec_sub(view->now, view->started) / (double)USEC_PER_SEC, "sessions",
+                           json_number(view->sessions), "unreplied", json_number(view->unreplied), "peak",
+                           json_number(view->peak), "limit", json_number(view->limit), "names", names, "listeners",
+                           places);
+        (void)json_dumpf(status, to, JSON_INDENT(2));
+        (void)fputc('\n', to);
+        json_decref(status);
+}
+
+const BodyKind body_status = {.content_type = "application/json", .begin = status_begin};

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * The body of an answer, made piece by piece while it is sent, so that its size is bounded by nothing and its memory by
+ * one slice of sessions. While a slice is on its way from a worker the connection is suspended.
+ */
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "http/view.h"
+
+enum { BODY_TOP_MAX = 10 };
+
+/* What was asked for. */
+typedef struct BodyQuery {
+        bool session_labels;                                       /* metrics: one series for each session, too */
+        bool mask_clients;                                         /* page */
+        char listener[ADDRESS_TEXT_MAX], client[ADDRESS_TEXT_MAX]; /* sessions: only these; "": all */
+        uint64_t limit;                                            /* sessions: so many at most */
+} BodyQuery;
+
+typedef struct Body Body;
+
+/* All of them write as much as they like to `to`. Any may be NULL. */
+typedef struct BodyKind {
+        const char *content_type;
+        void (*begin)(Body *body, FILE *to);
+        unsigned (*n_walks)(const BodyQuery *query); /* how often all sessions are walked; NULL: never */
+        void (*walk)(Body *body, FILE *to);          /* a walk begins */
+        void (*row)(Body *body, FILE *to, const ListingRow *row);
+        void (*end)(Body *body, FILE *to);
+} BodyKind;
+
+struct Body {
+        const BodyKind *kind;
+        BodyQuery query;
+        const ViewSource *source;
+        int64_t clock_offset; /* as in the View */
+        unsigned walk;        /* which one this is, from 0 on */
+        uint64_t n_rows;      /* that were written */
+        bool enough;          /* no more rows are wanted */
+        ListingRow top[BODY_TOP_MAX];
+        unsigned n_top;
+};
+
+extern const BodyKind body_metrics, body_sessions, body_status, body_page;
+
+/* Called when a suspended connection goes on: libmicrohttpd does not find that out by itself. */
+typedef struct BodyWake {
+        void (*wake)(void *userdata);
+        void *userdata;
+} BodyWake;
+
+/* An answer with this body for one connection. NULL without memory. */
+struct MHD_Response *body_response(const BodyKind *kind, const BodyQuery *query, const ViewSource *source,
+                                   struct MHD_Connection *connection, const BodyWake *wake);

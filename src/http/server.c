@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Believes (libmicrohttpd 0.9.75): its own timeout counts inactivity only, so that one byte a second outlives it: the
+ * time for the whole is kept here. MHD_get_timeout() is in milliseconds from now. A suspended connection must be
+ * resumed before its daemon is stopped.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <systemd/sd-daemon.h>
+
+#include "base/list.h"
+#include "http/body.h"
+#include "http/page.h"
+#include "http/server.h"
+
+typedef struct Listening {
+        HttpServer *server;
+        struct MHD_Daemon *daemon;
+        bool tcp;
+        sd_event_source *io, *timer;
+        struct Listening *next;
+} Listening;
+
+/* One connection, as long as it lives. */
+typedef struct Connection {
+        ListNode node; /* in order of age */
+        struct MHD_Connection *mhd;
+        usec_t began;
+} Connection;
+
+struct HttpServer {
+        sd_event *event;
+        const ViewSource *source;
+        HttpSettings settings;
+        Listening *listening;
+        List connections;
+        sd_event_source *deadline;
+};
+
+typedef struct Resource {
+        const char *path;
+        const BodyKind *kind;
+} Resource;
+
+static const Resource resources[] = {
+                {"/", &body_page},
+                {"/metrics", &body_metrics},
+                {"/debug/sessions", &body_sessions},
+                {"/debug/status", &body_status},
+};
+
+/* --- the loop --- */
+
+static void listening_turn(void *userdata)
+{
+        Listening *listening = userdata;
+        MHD_UNSIGNED_LONG_LONG milliseconds;
+
+        (void)MHD_run(listening->daemon);
+        if (MHD_get_timeout(listening->daemon, &milliseconds) != MHD_YES) {
+                (void)sd_event_source_set_enabled(listening->timer, SD_EVENT_OFF);
+                return;
+        }
+        (void)sd_event_source_set_time_relative(listening->timer, milliseconds * USEC_PER_MSEC);
+        (void)sd_event_source_set_enabled(listening->timer, SD_EVENT_ONESHOT);
+}
+
+/* --- answering --- */
+
+static void add_headers(struct MHD_Response *response, const char *content_type)
+{
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+        (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+        (void)MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+        (void)MHD_add_response_header(response, "Content-Security-Policy", page_content_security_policy());
+}
+
+static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, struct MHD_Response *response,
+                              const char *content_type)
+{
+        enum MHD_Result queued;
+
+        if (!response)
+                return MHD_NO;
+        add_headers(response, content_type);
+        if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+                (void)MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+        queued = MHD_queue_response(connection, status, response);
+        MHD_destroy_response(response);
+        return queued;
+}
+
+static enum MHD_Result refuse(struct MHD_Connection *connection, unsigned status, const char *text)
+{
+        return answer(connection, status,
+                      MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT),
+                      "text/plain; charset=utf-8");
+}
+
+/* Is the word in the list of names? Case does not matter. */
+static bool is_listed(const char *list, const char *word, size_t length)
+{
+        for (const char *p = list; *p;) {
+                size_t n = strcspn(p, " \t");
+
+                if (n == length && strncasecmp(p, word, n) == 0)
+                        return true;
+                p += n;
+                p += strspn(p, " \t");
+        }
+        return false;
+}
+
+/* An address, `localhost`, or a configured name; with or without a port. Without a Host it is no browser. */
+static bool host_is_ours(const HttpServer *server, const char *host)
+{
+        char text[INET6_ADDRSTRLEN];
+        struct in6_addr address;
+        size_t length;
+
+        if (!host)
+                return true;
+        if (*host == '[') {
+                length = strcspn(host + 1, "]");
+                if (length >= sizeof(text) || !host[1 + length])
+                        return false;
+                memcpy(text, host + 1, length);
+                text[length] = '\0';
+                return inet_pton(AF_INET6, text, &address) == 1;
+        }
+        length = strcspn(host, ":");
+        if (is_listed("localhost", host, length) || is_listed(server->settings.hosts, host, length))
+                return true;
+        if (length >= sizeof(text))
+                return false;
+        memcpy(text, host, length);
+        text[length] = '\0';
+        return inet_pton(AF_INET, text, &address) == 1;
+}
+
+static int take_text(struct MHD_Connection *connection, const char *name, char *to, size_t size)
+{
+        const char *value = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, name);
+
+        if (!value)
+                return 0;
+        if (strlen(value) >= size)
+                return -EINVAL;
+        (void)strcpy(to, value);
+        return 0;
+}
+
+/* What follows the question mark. NULL, or what is wrong with it. */
+static const char *take_query(struct MHD_Connection *connection, BodyQuery *query)
+{
+        const char *limit = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "limit");
+
+        query->limit = UINT64_MAX;
+        if (take_text(connection, "listener", query->listener, sizeof(query->listener)) < 0)
+                return "listener: expected an address like 192.0.2.1:51820\n";
+        if (take_text(connection, "client", query->client, sizeof(query->client)) < 0)
+                return "client: expected an address like 192.0.2.10 or 192.0.2.10:62000\n";
+        if (limit) {
+                if (!*limit || strlen(limit) > 18 || strspn(limit, "0123456789") != strlen(limit))
+                        return "limit: expected a number\n";
+                query->limit = strtoull(limit, NULL, 10);
+        }
+        return NULL;
+}
+
+static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *upload, size_t *upload_size,
+                                  void **state)
+{
+        Listening *listening = userdata;
+        const HttpServer *server = listening->server;
+        const BodyWake wake = {listening_turn, listening};
+        BodyQuery query = {.session_labels = server->settings.session_labels,
+                           .mask_clients = listening->tcp && !server->settings.show_clients};
+        const char *problem;
+
+        (void)version, (void)upload, (void)upload_size, (void)state;
+        if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+                return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        if (listening->tcp &&
+            !host_is_ours(server, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST)))
+                return refuse(connection, MHD_HTTP_FORBIDDEN,
+                              "this name is not known here: use the address, or set HttpHosts= in udp46.conf\n");
+        for (size_t i = 0; i < ELEMENTSOF(resources); i++) {
+                if (strcmp(resources[i].path, url) != 0)
+                        continue;
+                problem = take_query(connection, &query);
+                if (problem)
+                        return refuse(connection, MHD_HTTP_BAD_REQUEST, problem);
+                return answer(connection, MHD_HTTP_OK,
+                              body_response(resources[i].kind, &query, server->source, connection, &wake),
+                              resources[i].kind->content_type);
+        }
+        return refuse(connection, MHD_HTTP_NOT_FOUND, "not here: see /, /metrics, /debug/sessions, /debug/status\n");
+}
+
+/* --- the time for the whole of a connection --- */
+
+static usec_t deadline_of(const Connection *connection)
+{
+        return usec_add(connection->began, HTTP_CONNECTION_SECONDS * USEC_PER_SEC);
+}
+
+static void deadline_arm(HttpServer *server)
+{
+        const ListNode *first = server->connections.first;
+
+        if (!first)
+                return;
+        (void)sd_event_source_set_time(server->deadline, deadline_of(container_of(first, Connection, node)));
+        (void)sd_event_source_set_enabled(server->deadline, SD_EVENT_ONESHOT);
+}
+
+/* Cuts the connection; libmicrohttpd finds that out and forgets it. */
+static void cut(Connection *connection)
+{
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection->mhd,
+                                                                       MHD_CONNECTION_INFO_CONNECTION_FD);
+
+        if (info)
+                (void)shutdown(info->connect_fd, SHUT_RDWR);
+}
+
+static int on_deadline(sd_event_source *source, uint64_t at, void *userdata)
+{
+        HttpServer *server = userdata;
+        usec_t now = clock_monotonic();
+        ListNode *node;
+
+        (void)source, (void)at;
+        while ((node = server->connections.first) && deadline_of(container_of(node, Connection, node)) <= now) {
+                Connection *connection = container_of(node, Connection, node);
+
+                cut(connection);
+                connection->began = now; /* once is enough; if it lingers, again */
+                list_move_last(&server->connections, node);
+        }
+        deadline_arm(server);
+        return 0;
+}
+
+static void on_connection(void *userdata, struct MHD_Connection *mhd, void **state,
+                          enum MHD_ConnectionNotificationCode code)
+{
+        HttpServer *server = ((Listening *)userdata)->server;
+        Connection *connection = *state;
+
+        if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+                connection = calloc(1, sizeof(Connection));
+                if (!connection)
+                        return;
+                connection->mhd = mhd;
+                connection->began = clock_monotonic();
+                list_append(&server->connections, &connection->node);
+                *state = connection;
+                deadline_arm(server);
+        } else if (connection) {
+                list_remove(&server->connections, &connection->node);
+                free(connection);
+                *state = NULL;
+        }
+}
+
+/* --- events --- */
+
+static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        (void)source, (void)fd, (void)events;
+        listening_turn(userdata);
+        return 0;
+}
+
+static int on_timer(sd_event_source *source, uint64_t at, void *userdata)
+{
+        (void)source, (void)at;
+        listening_turn(userdata);
+        return 0;
+}
+
+/* --- birth and death --- */
+
+static Listening *listening_free(Listening *listening)
+{
+        (void)sd_event_source_disable_unref(listening->io);
+        (void)sd_event_source_disable_unref(listening->timer);
+        if (listening->daemon)
+                MHD_stop_daemon(listening->daemon);
+        free(listening);
+        return NULL;
+}
+
+static int listening_start(Listening *listening, int fd)
+{
+        const unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
+        const union MHD_DaemonInfo *info;
+        int r;
+
+        listening->daemon = MHD_start_daemon(
+                        flags, 0, NULL, NULL, on_request, listening, MHD_OPTION_LISTEN_SOCKET, fd,
+                        MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+                        listening->tcp ? (unsigned)HTTP_CONNECTIONS_OF_ONE : 0U, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                        (size_t)HTTP_CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_SECONDS,
+                        MHD_OPTION_NOTIFY_CONNECTION, on_connection, listening, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+                        MHD_OPTION_END);
+        if (!listening->daemon)
+                return -ENOMEM;
+        info = MHD_get_daemon_info(listening->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+        if (!info)
+                return -EINVAL;
+        r = sd_event_add_io(listening->server->event, &listening->io, info->epoll_fd, EPOLLIN, on_io, listening);
+        if (r < 0)
+                return r;
+        return sd_event_add_time(listening->server->event, &listening->timer, CLOCK_MONOTONIC, UINT64_MAX, 0, on_timer,
+                                 listening);
+}
+
+int http_server_listen(HttpServer *server, int fd)
+{
+        Listening *listening = calloc(1, sizeof(Listening));
+        int r;
+
+        if (!listening)
+                return -ENOMEM;
+        listening->server = server;
+        listening->tcp = sd_is_socket(fd, AF_UNIX, SOCK_STREAM, -1) <= 0;
+        r = listening_start(listening, fd);
+        if (r < 0) {
+                (void)listening_free(listening);
+                return r;
+        }
+        listening->next = server->listening;
+        server->listening = listening;
+        listening_turn(listening);
+        return 0;
+}
+
+int http_server_new(HttpServer **ret, sd_event *event, const ViewSource *source)
+{
+        _cleanup_(cleanup_http_server_free) HttpServer *server = calloc(1, sizeof(HttpServer));
+        int r;
+
+        if (!server)
+                return -ENOMEM;
+        server->event = sd_event_ref(event);
+        server->source = source;
+        r = sd_event_add_time(event, &server->deadline, CLOCK_MONOTONIC, UINT64_MAX, USEC_PER_SEC, on_deadline, server);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(server);
+        return 0;
+}
+
+void http_server_set(HttpServer *server, const HttpSettings *settings)
+{
+        server->settings = *settings;
+}
+
+HttpServer *http_server_free(HttpServer *server)
+{
+        if (!server)
+                return NULL;
+        for (Listening *listening = server->listening, *next; listening; listening = next) {
+                next = listening->next;
+                (void)listening_free(listening);
+        }
+        (void)sd_event_source_disable_unref(server->deadline);
+        (void)sd_event_unref(server->event);
+        free(server);
+        return NULL;
+}
