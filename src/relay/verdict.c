@@ -5,9 +5,9 @@
 #include "relay/verdict.h"
 
 static const struct {
-        const char *name, *meaning;
+        const char *name, *meaning, *remedy;
 } verdicts[N_VERDICTS] = {
-#define X(symbol, name, meaning) [VERDICT_##symbol] = {name, meaning},
+#define X(symbol, name, meaning, remedy) [VERDICT_##symbol] = {name, meaning, remedy},
                 VERDICTS(X)
 #undef X
 };
@@ -20,6 +20,11 @@ const char *verdict_name(Verdict verdict)
 const char *verdict_meaning(Verdict verdict)
 {
         return verdicts[verdict].meaning;
+}
+
+const char *verdict_remedy(Verdict verdict)
+{
+        return verdicts[verdict].remedy;
 }
 
 Verdict verdict_of_error(int error)

@@ -5,26 +5,40 @@
  * an error of ours: it is counted and goes no further. The names are those of the metrics, the journal and the manual.
  */
 
-/* verdict, its name, what a person should know about it */
-#define VERDICTS(X)                                                                                          \
-        X(FORWARDED, "forwarded", "sent on")                                                                 \
-        X(OVERSIZE, "oversize", "larger than MaxDatagramSize=")                                              \
-        X(BAD_SOURCE, "bad_source", "no honest sender has this source address or port")                      \
-        X(UPSTREAM_UNRESOLVED, "upstream_unresolved", "the upstream's name has no usable IPv6 address yet")  \
-        X(TABLE_FULL, "table_full", "MaxSessions= sessions are open already")                                \
-        X(NO_DESCRIPTOR, "no_descriptor", "no file descriptor left for a new session, see LimitNOFILE=")     \
-        X(NO_PORT, "no_port", "no local port left for a new session, see SourceAddress=")                    \
-        X(NO_MEMORY, "no_memory", "the kernel or the process had no memory for it")                          \
-        X(NO_ROUTE, "no_route", "this host has no route or no usable address of its own to the destination") \
-        X(UNREACHABLE, "unreachable", "the network answered twice that the destination cannot be reached")   \
-        X(SEND_BUFFER_FULL, "send_buffer_full", "the socket's send buffer was full")                         \
-        X(WRITE_TIMEOUT, "write_timeout", "waited WriteTimeoutSec= for room in the send buffer, in vain")    \
-        X(TOO_BIG, "too_big", "larger than the destination's protocol or path can carry")                    \
-        X(DENIED, "denied", "this host's own firewall refused to send it")                                   \
-        X(SEND_FAILED, "send_failed", "refused by the kernel for another reason")
+/* verdict, its name, what a person should know about it, what to do about it */
+#define VERDICTS(X)                                                                                              \
+        X(FORWARDED, "forwarded", "sent on", "Nothing.")                                                         \
+        X(OVERSIZE, "oversize",                                                                                  \
+          "larger than MaxDatagramSize=", "Raise MaxDatagramSize= if such datagrams shall pass.")                \
+        X(BAD_SOURCE, "bad_source", "no honest sender has this source address or port",                          \
+          "Nothing: whoever sent it forged its address.")                                                        \
+        X(UPSTREAM_UNRESOLVED, "upstream_unresolved", "the upstream's name has no usable IPv6 address yet",      \
+          "Mend the name's AAAA record, or this host's DNS; udp46 goes on asking by itself.")                    \
+        X(TABLE_FULL, "table_full", "MaxSessions= sessions are open already",                                    \
+          "Look for forged clients first, then raise MaxSessions=.")                                             \
+        X(NO_DESCRIPTOR, "no_descriptor",                                                                        \
+          "no file descriptor left for a new session, see LimitNOFILE=", "Raise LimitNOFILE= in udp46.service.") \
+        X(NO_PORT, "no_port", "no local port left for a new session, see SourceAddress=",                        \
+          "Give it addresses of its own with SourceAddress=, or lower MaxSessions=.")                            \
+        X(NO_MEMORY, "no_memory", "the kernel or the process had no memory for it",                              \
+          "See what takes this host's memory; fewer sessions need less.")                                        \
+        X(NO_ROUTE, "no_route", "this host has no route or no usable address of its own to the destination",     \
+          "Ask the kernel for its way there: ip route get ADDRESS.")                                             \
+        X(UNREACHABLE, "unreachable", "the network answered twice that the destination cannot be reached",       \
+          "See whether the service runs there, then its firewall, then the way to it.")                          \
+        X(SEND_BUFFER_FULL, "send_buffer_full", "the socket's send buffer was full",                             \
+          "The link is slower than the traffic; larger buffers only delay.")                                     \
+        X(WRITE_TIMEOUT, "write_timeout", "waited WriteTimeoutSec= for room in the send buffer, in vain",        \
+          "The link is slower than the traffic, for longer than a burst lasts.")                                 \
+        X(TOO_BIG, "too_big", "larger than the destination's protocol or path can carry",                        \
+          "Set a smaller MTU at the sender, for WireGuard with MTU=.")                                           \
+        X(DENIED, "denied", "this host's own firewall refused to send it",                                       \
+          "Look at the firewall's output rules: nft list ruleset.")                                              \
+        X(SEND_FAILED, "send_failed", "refused by the kernel for another reason",                                \
+          "Look into the journal, and report it.")
 
 typedef enum Verdict {
-#define X(symbol, name, meaning) VERDICT_##symbol,
+#define X(symbol, name, meaning, remedy) VERDICT_##symbol,
         VERDICTS(X)
 #undef X
                         N_VERDICTS
@@ -34,6 +48,7 @@ typedef enum Direction { FORWARD, REPLY, N_DIRECTIONS } Direction;
 
 const char *verdict_name(Verdict verdict);
 const char *verdict_meaning(Verdict verdict);
+const char *verdict_remedy(Verdict verdict); /* a sentence */
 
 /* What a send, or the opening of a socket, that ended with this (positive) errno was to its datagram. 0: forwarded. */
 Verdict verdict_of_error(int error);

@@ -65,6 +65,7 @@ START_TEST(names_are_unique_and_plain)
                 ck_assert_uint_gt(strlen(name), 0);
                 ck_assert_uint_eq(strspn(name, "abcdefghijklmnopqrstuvwxyz_"), strlen(name));
                 ck_assert_uint_gt(strlen(verdict_meaning(v)), 0);
+                ck_assert_int_eq(verdict_remedy(v)[strlen(verdict_remedy(v)) - 1], '.');
                 for (Verdict other = 0; other < v; other++) {
                         ck_assert_str_ne(verdict_name(other), name);
                         ck_assert_str_ne(verdict_meaning(other), verdict_meaning(v));
