@@ -82,6 +82,15 @@ static void fill_process(ViewProcess *process)
 
 /* --- the relay --- */
 
+static uint64_t place_kernel_drops(const Place *place)
+{
+        uint64_t n = 0;
+
+        for (unsigned k = 0; k < place->n_listeners; k++)
+                n += udp_kernel_drops(place->listeners[k]->fd);
+        return n;
+}
+
 static void fill_places(Viewer *viewer)
 {
         const Place *places = workers_places(viewer->workers);
@@ -93,8 +102,7 @@ static void fill_places(Viewer *viewer)
                                   .bound = places[i].bound,
                                   .n_workers = places[i].n_listeners,
                                   .stats = place_stats(&places[i])};
-                for (unsigned k = 0; k < places[i].n_listeners; k++)
-                        to->kernel_drops += udp_kernel_drops(places[i].listeners[k]->fd);
+                to->kernel_drops = place_kernel_drops(&places[i]);
         }
 }
 
@@ -165,10 +173,12 @@ void viewer_sample(Viewer *viewer, usec_t now)
         for (Direction d = 0; d < N_DIRECTIONS; d++) {
                 const DirectionStats *s = &totals.stats.directions[d];
 
-                sample->datagrams[d] = counter_get(&s->verdicts[VERDICT_FORWARDED]);
+                for (Verdict v = 0; v < N_VERDICTS; v++)
+                        sample->verdicts[d][v] = counter_get(&s->verdicts[v]);
                 sample->bytes[d] = counter_get(&s->bytes);
-                sample->dropped += counter_get(&s->received) - sample->datagrams[d];
         }
+        for (size_t i = 0; i < view->n_places; i++)
+                sample->kernel_drops += place_kernel_drops(&workers_places(viewer->workers)[i]);
 }
 
 void viewer_set_watchdog(Viewer *viewer, usec_t when)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "http/view.h"
+#include "relay/relay.h"
 
 enum { BODY_TOP_MAX = 10 };
 
@@ -16,6 +17,7 @@ enum { BODY_TOP_MAX = 10 };
 typedef struct BodyQuery {
         bool session_labels;                                       /* metrics: one series for each session, too */
         bool mask_clients;                                         /* page */
+        bool refresh;                                              /* page: it shall be loaded again by itself */
         char listener[ADDRESS_TEXT_MAX], client[ADDRESS_TEXT_MAX]; /* sessions: only these; "": all */
         uint64_t limit;                                            /* sessions: so many at most */
 } BodyQuery;
@@ -42,6 +44,7 @@ struct Body {
         bool enough;          /* no more rows are wanted */
         ListingRow top[BODY_TOP_MAX];
         unsigned n_top;
+        usec_t asked[RELAY_POLICIES_MAX]; /* by name: when a client with an open session last sent something */
 };
 
 extern const BodyKind body_metrics, body_sessions, body_status, body_page;

@@ -41,6 +41,7 @@ struct HttpServer {
         Listening *listening;
         List connections;
         sd_event_source *deadline;
+        char policy[PAGE_POLICY_MAX]; /* what a browser may do with any of the answers */
 };
 
 typedef struct Resource {
@@ -73,24 +74,24 @@ static void listening_turn(void *userdata)
 
 /* --- answering --- */
 
-static void add_headers(struct MHD_Response *response, const char *content_type)
+static void add_headers(const HttpServer *server, struct MHD_Response *response, const char *content_type)
 {
         (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
         (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
         (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
         (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
         (void)MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
-        (void)MHD_add_response_header(response, "Content-Security-Policy", page_content_security_policy());
+        (void)MHD_add_response_header(response, "Content-Security-Policy", server->policy);
 }
 
-static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, struct MHD_Response *response,
-                              const char *content_type)
+static enum MHD_Result answer(const HttpServer *server, struct MHD_Connection *connection, unsigned status,
+                              struct MHD_Response *response, const char *content_type)
 {
         enum MHD_Result queued;
 
         if (!response)
                 return MHD_NO;
-        add_headers(response, content_type);
+        add_headers(server, response, content_type);
         if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
                 (void)MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
         queued = MHD_queue_response(connection, status, response);
@@ -98,9 +99,10 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status
         return queued;
 }
 
-static enum MHD_Result refuse(struct MHD_Connection *connection, unsigned status, const char *text)
+static enum MHD_Result refuse(const HttpServer *server, struct MHD_Connection *connection, unsigned status,
+                              const char *text)
 {
-        return answer(connection, status,
+        return answer(server, connection, status,
                       MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT),
                       "text/plain; charset=utf-8");
 }
@@ -164,6 +166,7 @@ static const char *take_query(struct MHD_Connection *connection, BodyQuery *quer
         const char *limit = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "limit");
 
         query->limit = UINT64_MAX;
+        query->refresh = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "refresh") != NULL;
         if (take_text(connection, "listener", query->listener, sizeof(query->listener)) < 0)
                 return "listener: expected an address like 192.0.2.1:51820\n";
         if (take_text(connection, "client", query->client, sizeof(query->client)) < 0)
@@ -189,22 +192,23 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
 
         (void)version, (void)upload, (void)upload_size, (void)state;
         if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-                return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+                return refuse(server, connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
         if (listening->tcp &&
             !host_is_ours(server, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST)))
-                return refuse(connection, MHD_HTTP_FORBIDDEN,
+                return refuse(server, connection, MHD_HTTP_FORBIDDEN,
                               "this name is not known here: use the address, or set HttpHosts= in udp46.conf\n");
         for (size_t i = 0; i < ELEMENTSOF(resources); i++) {
                 if (strcmp(resources[i].path, url) != 0)
                         continue;
                 problem = take_query(connection, &query);
                 if (problem)
-                        return refuse(connection, MHD_HTTP_BAD_REQUEST, problem);
-                return answer(connection, MHD_HTTP_OK,
+                        return refuse(server, connection, MHD_HTTP_BAD_REQUEST, problem);
+                return answer(server, connection, MHD_HTTP_OK,
                               body_response(resources[i].kind, &query, server->source, connection, &wake),
                               resources[i].kind->content_type);
         }
-        return refuse(connection, MHD_HTTP_NOT_FOUND, "not here: see /, /metrics, /debug/sessions, /debug/status\n");
+        return refuse(server, connection, MHD_HTTP_NOT_FOUND,
+                      "not here: see /, /metrics, /debug/sessions, /debug/status\n");
 }
 
 /* --- the time for the whole of a connection --- */
@@ -356,6 +360,7 @@ int http_server_new(HttpServer **ret, sd_event *event, const ViewSource *source)
                 return -ENOMEM;
         server->event = sd_event_ref(event);
         server->source = source;
+        page_policy_format(server->policy);
         r = sd_event_add_time(event, &server->deadline, CLOCK_MONOTONIC, UINT64_MAX, USEC_PER_SEC, on_deadline, server);
         if (r < 0)
                 return r;

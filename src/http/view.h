@@ -39,7 +39,8 @@ enum { VIEW_SAMPLES_MAX = 100 };
 /* What the counters of all listeners said at one moment. */
 typedef struct ViewSample {
         usec_t at;
-        uint64_t datagrams[N_DIRECTIONS], bytes[N_DIRECTIONS], dropped;
+        uint64_t verdicts[N_DIRECTIONS][N_VERDICTS], bytes[N_DIRECTIONS];
+        uint64_t kernel_drops;
 } ViewSample;
 
 typedef struct View {
