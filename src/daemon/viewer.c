@@ -65,7 +65,8 @@ static void read_stat(ViewProcess *process)
                             &utime, &stime, &start, &vsize, &rss) != 5)
                 return;
         process->cpu_seconds = (double)(utime + stime) / ticks;
-        process->start_time = boot_time() + (double)start / ticks;
+        if (process->start_time <= 0) /* once: the clocks are read one after the other, and may be set */
+                process->start_time = boot_time() + (double)start / ticks;
         process->virtual_bytes = vsize;
         process->resident_bytes = (uint64_t)rss * (uint64_t)sysconf(_SC_PAGESIZE);
 }
@@ -74,7 +75,7 @@ static void fill_process(ViewProcess *process)
 {
         struct rlimit files;
 
-        *process = (ViewProcess){.open_fds = count_descriptors()};
+        *process = (ViewProcess){.open_fds = count_descriptors(), .start_time = process->start_time};
         if (getrlimit(RLIMIT_NOFILE, &files) == 0)
                 process->max_fds = files.rlim_cur;
         read_stat(process);
@@ -150,7 +151,7 @@ static const View *look(void *userdata)
         view->limit = totals.limit;
         view->unreplied = totals.unreplied;
         view->log_records_lost = log_n_lost(viewer->log);
-        view->worker_latency = workers_latency(viewer->workers);
+        view->worker_latency = workers_latency(viewer->workers, view->now);
         view->watchdog_age = viewer->watchdog > 0 ? usec_sub(view->now, viewer->watchdog) : 0;
         fill_process(&view->process);
         fill_places(viewer);

@@ -371,14 +371,18 @@ bool workers_alive(const Workers *workers, usec_t now)
         return true;
 }
 
-usec_t workers_latency(const Workers *workers)
+usec_t workers_latency(const Workers *workers, usec_t now)
 {
-        usec_t latency = 0;
+        usec_t slowest = 0;
 
-        for (unsigned i = 0; i < workers->n; i++)
-                if (workers->slots[i].latency > latency)
-                        latency = workers->slots[i].latency;
-        return latency;
+        for (unsigned i = 0; i < workers->n; i++) {
+                const Slot *slot = &workers->slots[i];
+                usec_t latency = slot->pong == workers->ping ? slot->latency : usec_sub(now, workers->pinged);
+
+                if (latency > slowest)
+                        slowest = latency;
+        }
+        return slowest;
 }
 
 /* --- walks --- */

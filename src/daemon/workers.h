@@ -69,8 +69,8 @@ bool workers_set_sources(Workers *workers, unsigned name, const SourcesSettings 
 void workers_ping(Workers *workers, usec_t now);
 bool workers_alive(const Workers *workers, usec_t now);
 
-/* How long the slowest one took for its last answer. */
-usec_t workers_latency(const Workers *workers);
+/* How long the slowest one took for its last answer; or keeps us waiting for it. */
+usec_t workers_latency(const Workers *workers, usec_t now);
 
 /* What is counted by name: sessions by age, and the last reply (monotonic, 0: none yet). */
 typedef struct WorkersName {

@@ -46,7 +46,7 @@
         X(UPSTREAM_RESOLVED, "gauge", "udp46_upstream_resolved", "1 while the upstream's address is known.")          \
         X(RESOLVE_FAILING, "gauge", "udp46_upstream_resolve_failing", "1 while the last question for it failed.")     \
         X(RESOLVES, "counter", "udp46_upstream_resolves_total",                                                       \
-          "Questions for the upstream's name that were answered.")                                                    \
+          "Answers to questions for the upstream's name, good and bad.")                                                    \
         X(RESOLVE_TIME, "gauge", "udp46_upstream_resolve_duration_seconds", "How long the last answer took.")         \
         X(RESOLVE_AGE, "gauge", "udp46_upstream_resolve_age_seconds", "Since the address was last confirmed.")        \
         X(REPLY_AGE, "gauge", "udp46_upstream_reply_age_seconds",                                                     \
