@@ -2,7 +2,8 @@
 /*
  * Believes (libmicrohttpd 0.9.75): its own timeout counts inactivity only, so that one byte a second outlives it: the
  * time for the whole is kept here. MHD_get_timeout() is in milliseconds from now. A suspended connection must be
- * resumed before its daemon is stopped.
+ * resumed before its daemon is stopped. With no place left it stops listening, and listens again not when a place
+ * becomes free but when it has its next turn: it is given one.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,6 +27,7 @@ typedef struct Listening {
         HttpServer *server;
         struct MHD_Daemon *daemon;
         bool tcp;
+        unsigned n_connections;
         sd_event_source *io, *timer;
         struct Listening *next;
 } Listening;
@@ -65,8 +67,11 @@ static void listening_turn(void *userdata)
 {
         Listening *listening = userdata;
         MHD_UNSIGNED_LONG_LONG milliseconds;
+        bool full = listening->n_connections >= HTTP_CONNECTIONS_MAX;
 
         (void)MHD_run(listening->daemon);
+        if (full && listening->n_connections < HTTP_CONNECTIONS_MAX)
+                (void)MHD_run(listening->daemon);
         if (MHD_get_timeout(listening->daemon, &milliseconds) != MHD_YES) {
                 (void)sd_event_source_set_enabled(listening->timer, SD_EVENT_OFF);
                 return;
@@ -262,9 +267,14 @@ static int on_deadline(sd_event_source *source, uint64_t at, void *userdata)
 static void on_connection(void *userdata, struct MHD_Connection *mhd, void **state,
                           enum MHD_ConnectionNotificationCode code)
 {
-        HttpServer *server = ((Listening *)userdata)->server;
+        Listening *listening = userdata;
+        HttpServer *server = listening->server;
         Connection *connection = *state;
 
+        if (code == MHD_CONNECTION_NOTIFY_STARTED)
+                listening->n_connections++;
+        else
+                listening->n_connections--;
         if (code == MHD_CONNECTION_NOTIFY_STARTED) {
                 connection = calloc(1, sizeof(Connection));
                 if (!connection)
