@@ -47,6 +47,7 @@ struct HttpServer {
         List connections;
         sd_event_source *deadline;
         char policy[PAGE_POLICY_MAX]; /* what a browser may do with any of the answers */
+        bool closed; /* libmicrohttpd gets no turn any more: it could begin another answer */
 };
 
 typedef struct Resource {
@@ -69,6 +70,8 @@ static void listening_turn(void *userdata)
         MHD_UNSIGNED_LONG_LONG milliseconds;
         bool full = listening->n_connections >= HTTP_CONNECTIONS_MAX;
 
+        if (listening->server->closed)
+                return;
         (void)MHD_run(listening->daemon);
         if (full && listening->n_connections < HTTP_CONNECTIONS_MAX)
                 (void)MHD_run(listening->daemon);
@@ -384,6 +387,21 @@ int http_server_new(HttpServer **ret, sd_event *event, const ViewSource *source)
 void http_server_set(HttpServer *server, const HttpSettings *settings)
 {
         server->settings = *settings;
+}
+
+size_t http_server_n_descriptors(const HttpServer *server)
+{
+        size_t n = 0;
+
+        for (const Listening *listening = server->listening; listening; listening = listening->next)
+                n += HTTP_CONNECTIONS_MAX + 2; /* its own and the epoll's */
+        return n;
+}
+
+void http_server_close(HttpServer *server)
+{
+        if (server)
+                server->closed = true;
 }
 
 HttpServer *http_server_free(HttpServer *server)

@@ -36,6 +36,12 @@ void http_server_set(HttpServer *server, const HttpSettings *settings);
 /* Serves a listening stream socket; takes fd on success. 0 or negative errno. */
 int http_server_listen(HttpServer *server, int fd);
 
+/* File descriptors that it and its clients hold at most. */
+size_t http_server_n_descriptors(const HttpServer *server);
+
+/* From now on nothing is read, looked at or sent; sockets stay open. What is shown may be taken down. Takes NULL. */
+void http_server_close(HttpServer *server);
+
 /* Cuts off what is not finished. No slice of sessions may come any more. Takes NULL. */
 HttpServer *http_server_free(HttpServer *server);
 DEFINE_CLEANUP(HttpServer, http_server_free)
