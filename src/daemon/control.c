@@ -116,7 +116,8 @@ static void control_instruct(Control *control)
 
         for (unsigned i = 0; i < n_names(control); i++)
                 names[i] = workers_name(control->workers, i);
-        whole = plan_whole(control->config, names, n_names(control), workers_n_descriptors(control->workers));
+        whole = plan_whole(control->config, names, n_names(control),
+                           workers_n_descriptors(control->workers) + http_server_n_descriptors(control->http));
         if (whole.lowered)
                 say_lowered(control, &whole);
         order.limit = control->limit = whole.sessions;
