@@ -199,6 +199,7 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
         const BodyWake wake = {listening_turn, listening};
         BodyQuery query = {.session_labels = server->settings.session_labels,
                            .mask_clients = listening->tcp && !server->settings.show_clients};
+        struct MHD_Response *response;
         const char *problem;
 
         (void)version, (void)upload, (void)upload_size, (void)state;
@@ -214,9 +215,11 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
                 problem = take_query(connection, &query);
                 if (problem)
                         return refuse(server, connection, MHD_HTTP_BAD_REQUEST, problem);
-                return answer(server, connection, MHD_HTTP_OK,
-                              body_response(resources[i].kind, &query, server->source, connection, &wake),
-                              resources[i].kind->content_type);
+                response = body_response(resources[i].kind, &query, server->source, connection, &wake);
+                /* Else libmicrohttpd ends a body that is not there. */
+                if (response && strcmp(method, MHD_HTTP_METHOD_HEAD) == 0)
+                        (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+                return answer(server, connection, MHD_HTTP_OK, response, resources[i].kind->content_type);
         }
         return refuse(server, connection, MHD_HTTP_NOT_FOUND,
                       "not here: see /, /metrics, /debug/sessions, /debug/status\n");
