@@ -91,15 +91,15 @@ static json_t *session_object(const Body *body, const ListingRow *row)
                          json_number(reply->bytes), "state", session_age_name((SessionAge)row->age));
 }
 
-/* A client is asked for as 192.0.2.10 or as 192.0.2.10:62000. */
-static bool row_is_wanted(const BodyQuery *query, const ListingRow *row)
+static bool row_is_wanted(const RequestQuery *asked, const ListingRow *row)
 {
-        char listener[ADDRESS_TEXT_MAX], client[ADDRESS_TEXT_MAX], host[ADDRESS_HOST_MAX];
+        Address client = row->client;
 
-        if (*query->listener && strcmp(query->listener, address_format(listener, &row->listener)) != 0)
+        if (asked->listener.family != 0 && !address_equal(&asked->listener, &row->listener))
                 return false;
-        return !*query->client || strcmp(query->client, address_format(client, &row->client)) == 0 ||
-               strcmp(query->client, address_format_host(host, &row->client)) == 0;
+        if (asked->client.port == 0)
+                client.port = 0;
+        return asked->client.family == 0 || address_equal(&asked->client, &client);
 }
 
 static void sessions_begin(Body *body, FILE *to)
@@ -110,20 +110,20 @@ static void sessions_begin(Body *body, FILE *to)
 
 static unsigned sessions_walks(const BodyQuery *query)
 {
-        return query->limit > 0;
+        return !query->asked.limited || query->asked.limit > 0;
 }
 
 static void sessions_row(Body *body, FILE *to, const ListingRow *row)
 {
         json_t *object;
 
-        if (body->enough || !row_is_wanted(&body->query, row))
+        if (body->enough || !row_is_wanted(&body->query.asked, row))
                 return;
         object = session_object(body, row);
         (void)fputs(body->n_rows++ > 0 ? ",\n" : "", to);
         (void)json_dumpf(object, to, JSON_COMPACT);
         json_decref(object);
-        body->enough = body->n_rows == body->query.limit;
+        body->enough = body->query.asked.limited && body->n_rows == body->query.asked.limit;
 }
 
 static void sessions_end(Body *body, FILE *to)

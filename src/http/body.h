@@ -8,18 +8,17 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "http/request.h"
 #include "http/view.h"
 #include "relay/relay.h"
 
 enum { BODY_TOP_MAX = 10 };
 
-/* What was asked for. */
+/* What was asked for, and by whom it may be seen. */
 typedef struct BodyQuery {
-        bool session_labels;                                       /* metrics: one series for each session, too */
-        bool mask_clients;                                         /* page */
-        bool refresh;                                              /* page: it shall be loaded again by itself */
-        char listener[ADDRESS_TEXT_MAX], client[ADDRESS_TEXT_MAX]; /* sessions: only these; "": all */
-        uint64_t limit;                                            /* sessions: so many at most */
+        bool session_labels; /* metrics: one series for each session, too */
+        bool mask_clients;   /* page */
+        RequestQuery asked;  /* sessions: only these */
 } BodyQuery;
 
 typedef struct Body Body;

@@ -161,7 +161,7 @@ static void write_head(const Page *page, FILE *to)
                     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
                     "<meta name=\"color-scheme\" content=\"light dark\">",
                     to);
-        if (page->body->query.refresh)
+        if (page->body->query.asked.refresh)
                 (void)fprintf(to, "<meta http-equiv=\"refresh\" content=\"%d\">", PAGE_REFRESH_SECONDS);
         (void)fputs("<title>udp46: ", to);
         html_text(to, page->health.finding.word);
@@ -183,7 +183,7 @@ static void write_banner(const Page *page, FILE *to)
         (void)fprintf(to,
                       "</p><p>up %s</p><p>as of <time datetime=\"%s\">%s UTC</time></p><nav aria-label=\"This page\">",
                       html_format_span(span, usec_sub(view->now, view->started)), date, clock);
-        if (page->body->query.refresh)
+        if (page->body->query.asked.refresh)
                 (void)fprintf(to, "Loads again every %d s. <a href=\"/\">Stop that</a>", PAGE_REFRESH_SECONDS);
         else
                 (void)fprintf(to, "<a href=\"/\">Look again</a> or <a href=\"/?refresh=%d\">every %d s</a>",

@@ -5,7 +5,6 @@
  * resumed before its daemon is stopped. With no place left it stops listening, and listens again not when a place
  * becomes free but when it has its next turn: it is given one.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <stdlib.h>
@@ -118,76 +117,54 @@ static enum MHD_Result refuse(const HttpServer *server, struct MHD_Connection *c
                       "text/plain; charset=utf-8");
 }
 
-/* Is the word in the list of names? Case does not matter. */
-static bool is_listed(const char *list, const char *word, size_t length)
-{
-        for (const char *p = list; *p;) {
-                size_t n = strcspn(p, " \t");
+typedef struct HostCheck {
+        const char *names;
+        bool refused;
+} HostCheck;
 
-                if (n == length && strncasecmp(p, word, n) == 0)
-                        return true;
-                p += n;
-                p += strspn(p, " \t");
-        }
-        return false;
+static enum MHD_Result check_host(void *userdata, enum MHD_ValueKind kind, const char *name, size_t name_length,
+                                  const char *value, size_t length)
+{
+        HostCheck *check = userdata;
+
+        (void)kind, (void)name_length;
+        if (strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0 &&
+            !request_host_is_ours(check->names, value ? value : "", length))
+                check->refused = true;
+        return MHD_YES;
 }
 
-/* An address, `localhost`, or a configured name; with or without a port. Without a Host it is no browser. */
-static bool host_is_ours(const HttpServer *server, const char *host)
+/* Without a Host it is no browser; with several, each must be ours. */
+static bool host_is_ours(const HttpServer *server, struct MHD_Connection *connection)
 {
-        char text[INET6_ADDRSTRLEN];
-        struct in6_addr address;
-        size_t length;
+        HostCheck check = {.names = server->settings.hosts};
 
-        if (!host)
-                return true;
-        if (*host == '[') {
-                length = strcspn(host + 1, "]");
-                if (length >= sizeof(text) || !host[1 + length])
-                        return false;
-                memcpy(text, host + 1, length);
-                text[length] = '\0';
-                return inet_pton(AF_INET6, text, &address) == 1;
-        }
-        length = strcspn(host, ":");
-        if (is_listed("localhost", host, length) || is_listed(server->settings.hosts, host, length))
-                return true;
-        if (length >= sizeof(text))
-                return false;
-        memcpy(text, host, length);
-        text[length] = '\0';
-        return inet_pton(AF_INET, text, &address) == 1;
+        (void)MHD_get_connection_values_n(connection, MHD_HEADER_KIND, check_host, &check);
+        return !check.refused;
 }
 
-static int take_text(struct MHD_Connection *connection, const char *name, char *to, size_t size)
-{
-        const char *value = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, name);
+typedef struct QueryTake {
+        RequestQuery *query;
+        const char *problem;
+} QueryTake;
 
-        if (!value)
-                return 0;
-        if (strlen(value) >= size)
-                return -EINVAL;
-        (void)strcpy(to, value);
-        return 0;
+static enum MHD_Result take_parameter(void *userdata, enum MHD_ValueKind kind, const char *name, size_t name_length,
+                                      const char *value, size_t length)
+{
+        QueryTake *take = userdata;
+
+        (void)kind;
+        take->problem = request_take(take->query, name, name_length, value, length);
+        return take->problem ? MHD_NO : MHD_YES;
 }
 
 /* What follows the question mark. NULL, or what is wrong with it. */
-static const char *take_query(struct MHD_Connection *connection, BodyQuery *query)
+static const char *take_query(struct MHD_Connection *connection, RequestQuery *query)
 {
-        const char *limit = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "limit");
+        QueryTake take = {.query = query};
 
-        query->limit = UINT64_MAX;
-        query->refresh = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "refresh") != NULL;
-        if (take_text(connection, "listener", query->listener, sizeof(query->listener)) < 0)
-                return "listener: expected an address like 192.0.2.1:51820\n";
-        if (take_text(connection, "client", query->client, sizeof(query->client)) < 0)
-                return "client: expected an address like 192.0.2.10 or 192.0.2.10:62000\n";
-        if (limit) {
-                if (!*limit || strlen(limit) > 18 || strspn(limit, "0123456789") != strlen(limit))
-                        return "limit: expected a number\n";
-                query->limit = strtoull(limit, NULL, 10);
-        }
-        return NULL;
+        (void)MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, take_parameter, &take);
+        return take.problem;
 }
 
 static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connection, const char *url,
@@ -205,14 +182,13 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
         (void)version, (void)upload, (void)upload_size, (void)state;
         if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
                 return refuse(server, connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-        if (listening->tcp &&
-            !host_is_ours(server, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST)))
+        if (listening->tcp && !host_is_ours(server, connection))
                 return refuse(server, connection, MHD_HTTP_FORBIDDEN,
                               "this name is not known here: use the address, or set HttpHosts= in udp46.conf\n");
         for (size_t i = 0; i < ELEMENTSOF(resources); i++) {
                 if (strcmp(resources[i].path, url) != 0)
                         continue;
-                problem = take_query(connection, &query);
+                problem = take_query(connection, &query.asked);
                 if (problem)
                         return refuse(server, connection, MHD_HTTP_BAD_REQUEST, problem);
                 response = body_response(resources[i].kind, &query, server->source, connection, &wake);
