@@ -81,6 +81,11 @@ int mailbox_get_fd(const Mailbox *box)
         return box->event_fd;
 }
 
+void mailbox_again(Mailbox *box)
+{
+        (void)eventfd_write(box->event_fd, 1);
+}
+
 void mailbox_quiet(Mailbox *box)
 {
         eventfd_t count;

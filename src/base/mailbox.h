@@ -26,3 +26,6 @@ bool mailbox_take(Mailbox *box, void *ret_message);
 /* Readable after a post. The taker calls mailbox_quiet() first and then takes until there is nothing left. */
 int mailbox_get_fd(const Mailbox *box);
 void mailbox_quiet(Mailbox *box);
+
+/* Readable once more: the taker stopped before there was nothing left. */
+void mailbox_again(Mailbox *box);

@@ -277,6 +277,11 @@ void worker_quiet(Worker *worker)
         mailbox_quiet(worker->answers);
 }
 
+void worker_again(Worker *worker)
+{
+        mailbox_again(worker->answers);
+}
+
 bool worker_take(Worker *worker, WorkerAnswer *ret)
 {
         return mailbox_take(worker->answers, ret);

@@ -58,9 +58,10 @@ int worker_start(Worker *worker);
 /* If too many are waiting, waits for the worker to take some. false: it has not for a second; nothing happened. */
 bool worker_order(Worker *worker, const WorkerOrder *order);
 
-/* Readable when there are answers: worker_quiet(), then take until false. */
+/* Readable when there are answers: worker_quiet(), then take until false; or, with some left, worker_again(). */
 int worker_get_fd(const Worker *worker);
 void worker_quiet(Worker *worker);
+void worker_again(Worker *worker);
 bool worker_take(Worker *worker, WorkerAnswer *ret);
 
 /* Tells the thread to stop, waits for it, and frees the relay. A thread that does not stop ends the process. Takes

@@ -264,6 +264,12 @@ WorkersTotals workers_totals(const Workers *workers)
 
 /* --- orders and answers --- */
 
+/*
+ * Answers taken in one turn. Each slice of sessions leads to some 100 µs of rendering and to the next question, and a
+ * worker answers sooner than that: without a bound signals and the watchdog would wait as long as anybody asks.
+ */
+enum { ANSWERS_MAX = 8 };
+
 static void walk_take(WorkersWalk *walk);
 
 static int on_answers(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -271,10 +277,11 @@ static int on_answers(sd_event_source *source, int fd, uint32_t events, void *us
         Slot *slot = userdata;
         Workers *workers = slot->workers;
         WorkerAnswer answer;
+        unsigned n = 0;
 
         (void)source, (void)fd, (void)events;
         worker_quiet(slot->worker);
-        while (worker_take(slot->worker, &answer)) {
+        while (n++ < ANSWERS_MAX && worker_take(slot->worker, &answer)) {
                 if (answer.listing)
                         walk_take(container_of(answer.listing, WorkersWalk, listing));
                 else if (!answer.stopped) {
@@ -283,6 +290,8 @@ static int on_answers(sd_event_source *source, int fd, uint32_t events, void *us
                 } else if (answer.error < 0 || ++workers->n_stopped == workers->n)
                         workers->stopped(workers->userdata, answer.error);
         }
+        if (n > ANSWERS_MAX)
+                worker_again(slot->worker);
         return 0;
 }
 
