@@ -33,10 +33,25 @@ static void row_fill(const Relay *relay, ListingRow *row, const Session *session
                 row->upstream = listener->policy->upstream.address;
 }
 
-/* Lists a bucket's sessions from the skip-th on. false: there is no room for all of them. */
+static size_t chain_length(const Session *session)
+{
+        size_t n = 0;
+
+        for (; session; session = session->next)
+                n++;
+        return n;
+}
+
+/*
+ * Lists a bucket's sessions, all in one slice: what comes and goes between two slices would shift a chain that is cut.
+ * Only one that is longer than a slice is cut, and goes on with the skip-th. false: there is no room for all of them.
+ */
 static bool bucket_list(const Relay *relay, Listing *listing)
 {
         size_t i = 0;
+
+        if (listing->n > 0 && chain_length(relay->table.buckets[listing->bucket]) > LISTING_ROWS_MAX - listing->n)
+                return false;
 
         for (const Session *session = relay->table.buckets[listing->bucket]; session; session = session->next) {
                 if (i++ < listing->skip)

@@ -3,7 +3,7 @@
 /*
  * The sessions of a relay, a bounded slice at a time, as copies that another thread may read. Walks the table's
  * buckets: a session that lives through the whole walk is met once (twice or not at all only if a limit is raised
- * meanwhile, because the table grows then); others may be.
+ * meanwhile, because the table grows then, or if more than LISTING_ROWS_MAX sessions share a bucket); others may be.
  */
 #include "relay/session.h"
 
@@ -22,7 +22,7 @@ typedef struct ListingRow {
 
 typedef struct Listing {
         size_t bucket; /* where to go on; begins with 0 */
-        size_t skip;   /* sessions of that bucket that were listed already */
+        size_t skip;   /* sessions of that bucket that were listed already; more than a slice takes share it */
         bool complete; /* there are no more */
         unsigned n;
         ListingRow rows[LISTING_ROWS_MAX];
