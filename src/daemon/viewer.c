@@ -101,6 +101,7 @@ static void fill_places(Viewer *viewer)
 
                 *to = (ViewPlace){.name = workers_name(viewer->workers, places[i].name),
                                   .bound = places[i].bound,
+                                  .first = to->first,
                                   .n_workers = places[i].n_listeners,
                                   .stats = place_stats(&places[i])};
                 to->kernel_drops = place_kernel_drops(&places[i]);
@@ -206,6 +207,13 @@ static void walk_end(void *walk)
 
 /* --- birth and death --- */
 
+static void find_firsts(View *view, const Place *places)
+{
+        for (size_t i = 0; i < view->n_places; i++)
+                while (!address_equal(&places[view->places[i].first].bound, &places[i].bound))
+                        view->places[i].first++;
+}
+
 int viewer_new(Viewer **ret, Workers *workers, const Upstreams *upstreams, const Log *log)
 {
         _cleanup_(cleanup_viewer_free) Viewer *viewer = calloc(1, sizeof(Viewer));
@@ -226,6 +234,7 @@ int viewer_new(Viewer **ret, Workers *workers, const Upstreams *upstreams, const
         viewer->view.names = calloc(viewer->view.n_names, sizeof(ViewName));
         if (!viewer->view.places || !viewer->view.names)
                 return -ENOMEM;
+        find_firsts(&viewer->view, workers_places(workers));
         *ret = TAKE_PTR(viewer);
         return 0;
 }

@@ -4,7 +4,9 @@
  * 0. Seconds and bytes, no other units (Prometheus' naming practice).
  */
 #include <inttypes.h>
+#include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "http/metrics.h"
 
 /* symbol, kind, name, help. The first block is the Go program's. */
@@ -46,7 +48,7 @@
         X(UPSTREAM_RESOLVED, "gauge", "udp46_upstream_resolved", "1 while the upstream's address is known.")          \
         X(RESOLVE_FAILING, "gauge", "udp46_upstream_resolve_failing", "1 while the last question for it failed.")     \
         X(RESOLVES, "counter", "udp46_upstream_resolves_total",                                                       \
-          "Answers to questions for the upstream's name, good and bad.")                                                    \
+          "Questions for the upstream's name that came to an end, well or not.")                                      \
         X(RESOLVE_TIME, "gauge", "udp46_upstream_resolve_duration_seconds", "How long the last answer took.")         \
         X(RESOLVE_AGE, "gauge", "udp46_upstream_resolve_age_seconds", "Since the address was last confirmed.")        \
         X(REPLY_AGE, "gauge", "udp46_upstream_reply_age_seconds",                                                     \
@@ -480,7 +482,36 @@ static void write_process(FILE *to, const ViewProcess *process)
         plain(to, METRIC_PROCESS_START, process->start_time);
 }
 
-void metrics_write(FILE *to, const View *view)
+static bool is_first(const View *view, size_t i)
+{
+        return view->places[i].first == i;
+}
+
+/* The label is the address alone: what differs only in its device (BindToDevice=) is one series, and adds up. */
+static void merge_places(View *merged, ViewPlace *places, const View *view)
+{
+        *merged = *view;
+        merged->places = places;
+        merged->n_places = 0;
+        for (size_t i = 0; i < view->n_places; i++) {
+                const ViewPlace *from = &view->places[i];
+                ViewPlace *to;
+
+                if (is_first(view, i)) {
+                        places[merged->n_places] = *from;
+                        places[merged->n_places++].first = i;
+                        continue;
+                }
+                to = places;
+                while (to->first != from->first)
+                        to++;
+                to->n_workers += from->n_workers;
+                to->kernel_drops += from->kernel_drops;
+                stats_add(&to->stats, &from->stats);
+        }
+}
+
+static void write_all(FILE *to, const View *view)
 {
         const Stats sum = sum_of(view);
 
@@ -514,6 +545,23 @@ void metrics_write(FILE *to, const View *view)
         plain(to, METRIC_WORKER_LATENCY, seconds(view->worker_latency));
         plain(to, METRIC_WATCHDOG_AGE, seconds(view->watchdog_age));
         write_process(to, &view->process);
+}
+
+void metrics_write(FILE *to, const View *view)
+{
+        _cleanup_free_ ViewPlace *places = NULL;
+        View merged;
+        size_t i = 0;
+
+        while (i < view->n_places && is_first(view, i))
+                i++;
+        if (i < view->n_places)
+                places = calloc(view->n_places, sizeof(ViewPlace));
+        if (places) {
+                merge_places(&merged, places, view);
+                view = &merged;
+        }
+        write_all(to, view);
 }
 
 /* --- of sessions --- */

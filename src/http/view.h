@@ -11,6 +11,7 @@
 typedef struct ViewPlace {
         const char *name; /* of its listeners */
         Address bound;
+        size_t first; /* index of the first place with this address; another one's if they differ in their device */
         unsigned n_workers;
         uint64_t kernel_drops; /* datagrams that found the listener's receive buffer full */
         Stats stats;
