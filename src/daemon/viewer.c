@@ -12,11 +12,15 @@
 #include "daemon/viewer.h"
 #include "wire/udp.h"
 
+/* Counting 15,000 descriptors takes 10 ms, and anybody may ask as often as he likes. */
+#define PROCESS_EVERY USEC_PER_SEC
+
 struct Viewer {
         Workers *workers;
         const Upstreams *upstreams;
         const Log *log;
-        usec_t watchdog; /* 0: the service manager wants nothing */
+        usec_t watchdog;  /* 0: the service manager wants nothing */
+        usec_t processed; /* when the View's process was filled */
         View view;
         ViewSource source;
 };
@@ -154,7 +158,10 @@ static const View *look(void *userdata)
         view->log_records_lost = log_n_lost(viewer->log);
         view->worker_latency = workers_latency(viewer->workers, view->now);
         view->watchdog_age = viewer->watchdog > 0 ? usec_sub(view->now, viewer->watchdog) : 0;
-        fill_process(&view->process);
+        if (viewer->processed == 0 || usec_sub(view->now, viewer->processed) >= PROCESS_EVERY) {
+                fill_process(&view->process);
+                viewer->processed = view->now;
+        }
         fill_places(viewer);
         fill_names(viewer);
         return view;
