@@ -511,7 +511,7 @@ Control *control_free(Control *control)
         if (control->serving)
                 say_about_places(control, SENTENCE_LISTENER_STOPPED);
         (void)drops_free(control->drops);
-        http_server_close(control->http); /* it looks at the workers */
+        http_server_close(control->http);     /* it looks at the workers */
         (void)workers_free(control->workers); /* tells the HTTP server that no more sessions come */
         (void)http_server_free(control->http);
         (void)viewer_free(control->viewer);

@@ -127,7 +127,10 @@ const char *request_take(RequestQuery *query, const char *name, size_t name_leng
         static const struct {
                 const char *name;
                 const char *(*take)(RequestQuery *query, const char *value, size_t length);
-        } parameters[] = {{"listener", take_listener}, {"client", take_client}, {"limit", take_limit}, {"refresh", take_refresh}};
+        } parameters[] = {{"listener", take_listener},
+                          {"client", take_client},
+                          {"limit", take_limit},
+                          {"refresh", take_refresh}};
 
         for (size_t i = 0; i < ELEMENTSOF(parameters); i++)
                 if (strlen(parameters[i].name) == name_length && memcmp(parameters[i].name, name, name_length) == 0)

@@ -46,7 +46,7 @@ struct HttpServer {
         List connections;
         sd_event_source *deadline;
         char policy[PAGE_POLICY_MAX]; /* what a browser may do with any of the answers */
-        bool closed; /* libmicrohttpd gets no turn any more: it could begin another answer */
+        bool closed;                  /* libmicrohttpd gets no turn any more: it could begin another answer */
 };
 
 typedef struct Resource {
