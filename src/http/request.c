@@ -14,9 +14,10 @@
 /* The bytes as a string; false: they do not fit or are none. */
 static bool to_text(char *text, size_t size, const char *bytes, size_t length)
 {
-        if (length >= size || memchr(bytes, '\0', length))
+        if (length >= size || (length > 0 && memchr(bytes, '\0', length)))
                 return false;
-        memcpy(text, bytes, length);
+        if (length > 0) /* nothing may be nowhere */
+                memcpy(text, bytes, length);
         text[length] = '\0';
         return true;
 }
