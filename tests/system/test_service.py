@@ -69,6 +69,8 @@ class Package(LabTest):
         units = [self.machine.show(unit, "FragmentPath") for unit in ("udp46.socket", "udp46.service")]
         for wanted in ["/usr/sbin/udp46", self.CONFIGURATION, *units, "/usr/lib/sysusers.d/udp46.conf",
                        "/usr/lib/systemd/catalog/udp46.catalog", "/usr/share/man/man8/udp46.8.gz",
+                       "/usr/bin/udp46ctl", "/usr/share/man/man1/udp46ctl.1.gz",
+                       "/usr/share/bash-completion/completions/udp46ctl", "/usr/share/zsh/vendor-completions/_udp46ctl",
                        "/usr/share/man/man5/udp46.conf.5.gz", "/usr/share/doc/udp46/wireguard.md",
                        "/usr/share/doc/udp46/operations.md", "/usr/share/doc/udp46/examples/nftables.conf"]:
             with self.subTest(wanted):
@@ -361,6 +363,32 @@ class Http(Installed):
         self.machine.systemctl("stop", "udp46.socket")
         self.assertEqual(self.state("udp46-http.socket"), "inactive")
         self.assertFalse(self.machine.inside(self.SOCKET).exists())
+
+    def test_udp46ctl(self):
+        client = self.relay()
+        ctl = ["/usr/bin/udp46ctl", "--no-pager"]
+        self.assertIn("ready to relay", self.machine.run(*ctl).stdout)
+        session, = json.loads(self.machine.run(*ctl, "sessions", "--json=short").stdout)
+        self.assertEqual((session["client_address"], session["client_port"]), client.getsockname())
+        line, = self.machine.run(*ctl, "dump", "--no-legend").stdout.splitlines()
+        self.assertEqual(line.split("\t")[2], "{}:{}".format(*client.getsockname()))
+        self.assertIn("\nudp46_sessions_active 1\n", self.machine.run(*ctl, "metrics").stdout)
+        report = json.loads(self.machine.run(*ctl, "check", "--json=short").stdout)
+        self.assertEqual([step for step in report["steps"] if step["result"] == "fail"], [])
+        for step in report["steps"][:3]:                      # those that ask systemd
+            self.assertEqual(step["result"], "ok", step)
+
+    def test_udp46ctl_names_the_fault(self):
+        def fault():
+            checked = self.machine.run("/usr/bin/udp46ctl", "check", "--json=short", check=False)
+            self.assertEqual(checked.returncode, 4, checked)
+            return json.loads(checked.stdout)["first_failure"]
+        self.assertEqual(fault(), "socket")
+        self.configure_upstream()
+        self.enable()
+        self.assertEqual(fault(), "arriving")
+        self.configure("[Relay]\nUpstream=nonsense\n")
+        self.assertEqual(fault(), "configuration")
 
     def test_a_look_starts_the_service(self):
         self.configure_upstream()

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Believes: what systemctl, ip and nft print has been the same for years in the parts that are looked at. Where one is
+ * missing or may not be asked, a step is unknown, never failed.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/check.h"
+#include "ctl/program.h"
+
+enum { OUTPUT_MAX = 16 * 1024, FILTER_MAX = 1024 * 1024, WORDS_MAX = 64 };
+
+/* --- systemd --- */
+
+/* The value in lines of `Key=value`, cut out of them; "" if there is none. The text is changed. */
+static const char *property(char *lines, const char *key)
+{
+        size_t n = strlen(key);
+
+        for (char *p = lines; p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL)
+                if (strncmp(p, key, n) == 0 && p[n] == '=') {
+                        p[n + 1 + strcspn(p + n + 1, "\n")] = '\0';
+                        return p + n + 1;
+                }
+        return "";
+}
+
+static bool unit_show(Check *check, const char *unit, const char *key, char value[static OUTPUT_MAX])
+{
+        const char *const argv[] = {"systemctl", "show", "--property", key, "--", unit, NULL};
+        char text[OUTPUT_MAX];
+
+        *value = '\0';
+        if (!check->here || check->no_systemd)
+                return false;
+        check->no_systemd = program_run(argv, text, sizeof(text)) != 0;
+        if (check->no_systemd)
+                return false;
+        (void)strcpy(value, property(text, key));
+        return true;
+}
+
+/* Is it there, and known to systemd? If not, the step says why it is unknown. */
+static bool unit_state(Check *check, Step *step, const char *unit, char state[static OUTPUT_MAX])
+{
+        if (!check->here) {
+                step_unknown(step, "another host is asked (--url=)");
+                return false;
+        }
+        if (!unit_show(check, unit, "LoadState", state)) {
+                step_unknown(step, "systemd does not answer here");
+                return false;
+        }
+        if (strcmp(state, "not-found") == 0) {
+                step_unknown(step, "%s is not installed", unit);
+                return false;
+        }
+        return unit_show(check, unit, "ActiveState", state);
+}
+
+void check_socket(Check *check, Step *step)
+{
+        char state[OUTPUT_MAX];
+
+        if (!unit_state(check, step, "udp46.socket", state))
+                return;
+        if (strcmp(state, "active") == 0) {
+                step_good(step, "udp46.socket is active");
+                return;
+        }
+        step_fail(step, "udp46.socket is %.64s", state);
+        if (strcmp(state, "failed") == 0)
+                step_remedy(step, "See why with `journalctl -u udp46.socket`: most often another program has the port, "
+                                  "which `ss -lunp` names.");
+        else
+                step_remedy(step,
+                            "After `udp46 --check-config`, open the port with `systemctl enable --now udp46.socket`.");
+}
+
+void check_service(Check *check, Step *step)
+{
+        char state[OUTPUT_MAX];
+
+        if (!unit_state(check, step, "udp46.service", state))
+                return;
+        if (strcmp(state, "active") == 0)
+                step_good(step, "udp46.service is active");
+        else if (strcmp(state, "failed") == 0) {
+                step_fail(step, "udp46.service is failed");
+                step_remedy(step, "See why with `journalctl -u udp46.service -p err`, mend it, and `systemctl start "
+                                  "udp46.service`.");
+        } else
+                step_unknown(step, "udp46.service is %.64s; a datagram or a question starts it", state);
+}
+
+/* --- the configuration --- */
+
+/* What ExecStart= runs, with `--check-config`. false: it is something else than udp46. */
+static bool command_words(char *exec, const char *argv[static WORDS_MAX + 2])
+{
+        char *p = strstr(exec, "argv[]="), *end;
+        size_t n = 0;
+
+        if (!p)
+                return false;
+        p += strlen("argv[]=");
+        end = strstr(p, " ;");
+        if (end)
+                *end = '\0';
+        for (char *word; n < WORDS_MAX && (word = strsep(&p, " "));)
+                argv[n++] = word;
+        argv[n] = "--check-config";
+        argv[n + 1] = NULL;
+        return n > 0 && n < WORDS_MAX && strlen(argv[0]) >= 5 && strcmp(argv[0] + strlen(argv[0]) - 5, "udp46") == 0;
+}
+
+/*
+ * The unit's own command line counts: what it says wins over the file. Without systemd nobody knows what the relay was
+ * started with.
+ */
+void check_configuration(Check *check, Step *step)
+{
+        char exec[OUTPUT_MAX], said[OUTPUT_MAX];
+        const char *argv[WORDS_MAX + 2];
+        int r;
+
+        if (!unit_state(check, step, "udp46.service", exec))
+                return;
+        if (!unit_show(check, "udp46.service", "ExecStart", exec) || !command_words(exec, argv)) {
+                step_unknown(step, "udp46.service runs something else");
+                return;
+        }
+        r = program_run(argv, said, sizeof(said));
+        said[strcspn(said, "\n")] = '\0';
+        if (r == 0)
+                step_good(step, "the configuration has no mistakes");
+        else if (r < 0)
+                step_unknown(step, "%.128s cannot be run: %s", argv[0], strerror(-r));
+        else if (strstr(said, strerror(EACCES)))
+                step_unknown(step, "%.400s", said);
+        else {
+                step_fail(step, "%.500s", said);
+                step_remedy(step, "Mend that, see udp46.conf(5), then `udp46 --check-config && systemctl start "
+                                  "udp46.service`.");
+        }
+}
+
+/* --- the packet filter --- */
+
+bool host_selects_clients(Check *check)
+{
+        char denied[OUTPUT_MAX];
+
+        return unit_show(check, "udp46.socket", "IPAddressDeny", denied) && *denied;
+}
+
+/* What the rules say, as far as a look for some words can tell. */
+static void blame_rules(const char *rules, const char *port, char *to, size_t size)
+{
+        if (strstr(rules, "hook input") && (strstr(rules, "drop") || strstr(rules, "reject")))
+                (void)snprintf(to, size,
+                               "This host's nftables rules (`nft list ruleset`) throw some packets away: accept "
+                               "`udp dport %s` there, in the provider's firewall, too.",
+                               port);
+        else
+                (void)snprintf(to, size,
+                               "This host's nftables rules stop nothing: open UDP port %s in the provider's firewall, "
+                               "and see that the client uses this host's IPv4 address and this port.",
+                               port);
+}
+
+void host_blame_filter(const Check *check, const char *port, char *to, size_t size)
+{
+        static const char *const nft[] = {"nft", "list", "ruleset", NULL};
+        _cleanup_free_ char *rules = check->here ? malloc(FILTER_MAX) : NULL;
+        int r = rules ? program_run(nft, rules, FILTER_MAX) : -ENOMEM;
+
+        if (r == 0)
+                blame_rules(rules, port, to, size);
+        else if (check->here && r != -ENOENT)
+                (void)snprintf(to, size,
+                               "Look at this host's firewall as root (`nft list ruleset`) and at the provider's: both "
+                               "must "
+                               "accept UDP port %s.",
+                               port);
+        else if (check->here && program_exists("iptables"))
+                (void)snprintf(to, size,
+                               "Open UDP port %s with `iptables -I INPUT -p udp --dport %s -j ACCEPT` if this host has "
+                               "rules, and in the provider's firewall.",
+                               port, port);
+        else
+                (void)snprintf(to, size,
+                               "Open UDP port %s in the provider's firewall, and see that the client uses the relay's "
+                               "IPv4 address and this port.",
+                               port);
+}
+
+/* --- the routing table --- */
+
+int host_route(const Check *check, const char *address, char *said, size_t size)
+{
+        char host[ADDRESS_TEXT_MAX], *zone;
+        const char *argv[] = {"ip", "-6", "route", "get", host, NULL, NULL, NULL};
+        size_t n = strcspn(address, "]");
+        int r;
+
+        *said = '\0';
+        if (!check->here || *address != '[' || n <= 1 || n > sizeof(host))
+                return -EINVAL;
+        memcpy(host, address + 1, n - 1);
+        host[n - 1] = '\0';
+        zone = strchr(host, '%');
+        if (zone) {
+                *zone = '\0';
+                argv[5] = "oif";
+                argv[6] = zone + 1;
+        }
+        r = program_run(argv, said, size);
+        said[strcspn(said, "\n")] = '\0';
+        if (r < 0)
+                return r;
+        return r == 0 && strncmp(said, "unreachable ", 12) != 0 && strncmp(said, "prohibit ", 9) != 0 &&
+               strncmp(said, "blackhole ", 10) != 0;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command status: what a person wants to see first. The relay works if it listens and knows each upstream's
+ * address; whether anything comes through is what check finds out.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "ctl/answer.h"
+#include "ctl/ctl.h"
+
+enum { LABEL_WIDTH = 12 };
+
+static void label(const char *name)
+{
+        (void)printf("%*s: ", LABEL_WIDTH, name);
+}
+
+static bool name_works(const json_t *name)
+{
+        return *answer_text(name, "upstream_address") != '\0';
+}
+
+static bool relay_works(const json_t *status)
+{
+        const json_t *names = answer_part(status, "names");
+        bool works = json_array_size(answer_part(status, "listeners")) > 0 && json_array_size(names) > 0;
+
+        for (size_t i = 0; i < json_array_size(names); i++)
+                works = works && name_works(json_array_get(names, i));
+        return works;
+}
+
+static void sessions_show(const json_t *object)
+{
+        label("Sessions");
+        (void)printf("%" PRIu64 " (%" PRIu64 " unreplied, peak %" PRIu64 ", limit %" PRIu64 ")\n",
+                     answer_count(object, "sessions"), answer_count(object, "unreplied"), answer_count(object, "peak"),
+                     answer_count(object, "limit"));
+}
+
+static void age_show(const char *what, const json_t *object, const char *key, const char *never)
+{
+        char text[SPAN_TEXT_MAX];
+        usec_t age;
+
+        label(what);
+        if (answer_span(object, key, &age))
+                (void)printf("%s ago\n", span_format(text, age));
+        else
+                (void)printf("%s\n", never);
+}
+
+static void direction_show(const char *what, const json_t *direction)
+{
+        char text[AMOUNT_TEXT_MAX];
+        const char *reason, *separator = " (";
+        json_t *n;
+
+        label(what);
+        (void)printf("%" PRIu64 " datagrams, %s, %" PRIu64 " dropped", answer_count(direction, "datagrams"),
+                     amount_format(text, answer_count(direction, "bytes")), answer_dropped(direction));
+        json_object_foreach((json_t *)(uintptr_t)answer_part(direction, "drops"), reason, n)
+        {
+                if (json_integer_value(n) <= 0)
+                        continue;
+                (void)fputs(separator, stdout);
+                text_put(stdout, reason);
+                (void)printf(" %" PRIu64, (uint64_t)json_integer_value(n));
+                separator = ", ";
+        }
+        (void)puts(*separator == ',' ? ")" : "");
+}
+
+static void listener_show(const json_t *listener)
+{
+        uint64_t workers = answer_count(listener, "workers"), lost = answer_count(listener, "kernel_drops"),
+                 icmp = answer_count(listener, "icmp_errors");
+
+        label("Listener");
+        text_put(stdout, answer_text(listener, "listener"));
+        if (workers > 1)
+                (void)printf(", %" PRIu64 " workers", workers);
+        if (lost > 0)
+                (void)printf(", %" PRIu64 " datagrams lost in its full receive buffer", lost);
+        if (icmp > 0)
+                (void)printf(", %" PRIu64 " ICMP errors from its upstream's side", icmp);
+        (void)putchar('\n');
+        direction_show("Forward", answer_part(listener, "client_to_upstream"));
+        direction_show("Reply", answer_part(listener, "upstream_to_client"));
+}
+
+static void upstream_show(const Ctl *ctl, const json_t *name)
+{
+        const char *error = answer_text(name, "resolve_error"), *address = answer_text(name, "upstream_address"),
+                   *upstream = answer_text(name, "upstream");
+        const Terminal *terminal = &ctl->terminal;
+
+        label("Upstream");
+        text_put(stdout, upstream);
+        if (!name_works(name))
+                (void)printf(", %snot resolved%s", terminal_shade(terminal, SHADE_BAD), terminal_plain(terminal));
+        else if (strcmp(address, upstream) != 0) {
+                (void)fputs(", at ", stdout);
+                text_put(stdout, address);
+        }
+        if (*error) {
+                (void)fputs(" (", stdout);
+                text_put(stdout, error);
+                (void)putchar(')');
+        }
+        (void)putchar('\n');
+        if (strcmp(address, upstream) != 0)
+                age_show("Resolved", name, "resolved_age_seconds", "never");
+        age_show("Last reply", name, "reply_age_seconds", "none yet");
+}
+
+static void name_show(const Ctl *ctl, const json_t *name, const json_t *listeners)
+{
+        const Terminal *terminal = &ctl->terminal;
+        const char *text = answer_text(name, "name");
+
+        (void)printf("\n%s%s%s ", terminal_shade(terminal, name_works(name) ? SHADE_GOOD : SHADE_BAD),
+                     terminal_dot(terminal), terminal_plain(terminal));
+        text_put(stdout, text);
+        (void)putchar('\n');
+        upstream_show(ctl, name);
+        sessions_show(name);
+        for (size_t i = 0; i < json_array_size(listeners); i++)
+                if (strcmp(answer_text(json_array_get(listeners, i), "name"), text) == 0)
+                        listener_show(json_array_get(listeners, i));
+}
+
+static void status_show(const Ctl *ctl, const json_t *status)
+{
+        const json_t *names = answer_part(status, "names"), *listeners = answer_part(status, "listeners");
+        const Terminal *terminal = &ctl->terminal;
+        char text[SPAN_TEXT_MAX];
+        usec_t uptime;
+
+        (void)printf("%s%s%s udp46 ", terminal_shade(terminal, relay_works(status) ? SHADE_GOOD : SHADE_BAD),
+                     terminal_dot(terminal), terminal_plain(terminal));
+        text_put(stdout, answer_text(status, "version"));
+        (void)printf(", %s\n", relay_works(status) ? "ready to relay" : "cannot relay");
+        if (answer_span(status, "uptime_seconds", &uptime)) {
+                label("Running");
+                (void)printf("for %s\n", span_format(text, uptime));
+        }
+        sessions_show(status);
+        for (size_t i = 0; i < json_array_size(names); i++)
+                name_show(ctl, json_array_get(names, i), listeners);
+}
+
+int status_run(Ctl *ctl)
+{
+        _cleanup_json_ json_t *status = NULL;
+
+        if (answer_status(ctl->client, &status) < 0)
+                return ctl_fail(ctl);
+        terminal_page(&ctl->terminal);
+        if (ctl->options->json == JSON_FORM_NONE)
+                status_show(ctl, status);
+        else {
+                answer_print(status, ctl->options->json, stdout);
+                (void)putchar('\n');
+        }
+        return relay_works(status) ? CTL_OK : CTL_NOT_WORKING;
+}

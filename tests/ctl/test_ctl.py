@@ -1,0 +1,1093 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""udp46ctl against the real relay with real traffic, against servers that mean it harm, and on terminals.
+
+Runs as root in a network and a mount namespace of its own, as tests/world/test_daemon.py, whose helpers it uses.
+UDP46_BINARY is the relay, UDP46CTL_BINARY the program under test (by default its neighbour). Exit status 77: not allowed
+here.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import pty
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+import unittest
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / 'tests' / 'world'))
+import test_daemon as world  # noqa: E402
+
+CTL = os.environ.get('UDP46CTL_BINARY') or os.path.join(os.path.dirname(os.path.abspath(world.BINARY)), 'udp46ctl')
+STEPS = ['socket', 'configuration', 'service', 'http', 'listening', 'arriving', 'allowed', 'resolved', 'reachable',
+         'replies', 'limits']
+NOWHERE = '2001:db8:ffff::1'  # no route leads there
+
+
+def skip(reason):
+    """A skipped test, or a failed one where CI=true promises a machine that can."""
+    if os.environ.get('CI') == 'true':
+        raise RuntimeError(f'CI=true, but {reason}')
+    raise unittest.SkipTest(reason)
+
+
+class Server:
+    """Somebody on a Unix socket who answers each connection with `answer(connection, request)`."""
+
+    def __init__(self, path, answer):
+        self.path, self.answer, self.requests = path, answer, []
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.bind(path)
+        self.sock.listen(16)
+        self.ended = threading.Event()
+        self.sock.settimeout(0.1)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.ended.is_set():
+            with contextlib.suppress(OSError):
+                connection, _ = self.sock.accept()
+                connection.settimeout(5)
+                with connection:
+                    request = connection.recv(65536)
+                    self.requests.append(request.split(b' ')[1].decode())
+                    self.answer(self, connection)
+
+    def close(self):
+        self.ended.set()
+        self.thread.join()
+        self.sock.close()
+
+
+def http(body, status='200 OK', headers=''):
+    if isinstance(body, str):
+        body = body.encode()
+    head = f'HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}Connection: close\r\n\r\n'
+    return lambda server, connection: connection.sendall(head.encode() + body)
+
+
+class Screen:
+    """udp46ctl on a terminal of its own."""
+
+    def __init__(self, argv, env, columns=80, rows=24):
+        self.master, slave = pty.openpty()
+        self.resize(columns, rows)
+        self.text = b''
+
+        def take():
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        self.slave = slave
+        self.before = termios.tcgetattr(slave)
+        self.process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True,
+                                        preexec_fn=take)
+
+    def resize(self, columns, rows):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
+
+    def read(self, seconds=0.0):
+        """All that has come; waits for more for so long."""
+        while select.select([self.master], [], [], seconds)[0]:
+            try:
+                more = os.read(self.master, 65536)
+            except OSError:
+                break
+            if not more:
+                break
+            self.text += more
+        return self.text.decode(errors='replace')
+
+    def until(self, condition, what, timeout=5.0):
+        end = time.monotonic() + timeout
+        while not condition(self.read(0.05)):
+            if time.monotonic() > end:
+                raise AssertionError(f'{what}: {self.text[-3000:]!r}')
+
+    def key(self, key):
+        os.write(self.master, key.encode())
+
+    def frames(self):
+        """What was drawn, frame by frame, as lines without escapes"""
+        parts = self.read().split('\033[H')[1:]
+        return [[re.sub(r'\033\[[0-9;?]*[a-zA-Z]', '', line) for line in part.replace('\r', '').split('\n')]
+                for part in parts if '\033[J' in part]
+
+    def wait(self, timeout=5.0):
+        end = time.monotonic() + timeout
+        while self.process.poll() is None and time.monotonic() < end:
+            self.read(0.05)
+        self.read(0.05)
+        return self.process.wait(0.1)
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
+
+
+class CtlTest(world.TestCase):
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.directory, 0o755)
+        self.socket = os.path.join(self.directory, 'http.sock')
+        self.bin = os.path.join(self.directory, 'bin')
+        os.mkdir(self.bin)
+        self.env = {k: v for k, v in os.environ.items()
+                    if k not in ('NO_COLOR', 'PAGER', 'SYSTEMD_PAGER', 'SYSTEMD_COLORS', 'LESS', 'SYSTEMD_LESS', 'http_proxy')}
+        self.env.update(TERM='xterm', LC_ALL='C.UTF-8', PATH=f'{self.bin}:{os.environ["PATH"]}')
+
+    # The program
+
+    def ctl(self, *arguments, status=0, timeout=20, where=True, prefix=(), program=CTL, **env):
+        """Runs it and checks its exit status. What it printed is text."""
+        place = [f'--socket={self.socket}'] if where else []
+        done = subprocess.run([*prefix, program, *place, *arguments], env={**self.env, **env}, stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=timeout, check=False)
+        out, err = done.stdout.decode(errors='backslashreplace'), done.stderr.decode(errors='backslashreplace')
+        self.assertEqual(done.returncode, status, out[-2000:] + err[-2000:])
+        return out, err
+
+    def out(self, *arguments, **kwargs):
+        """What it says, without a word of complaint"""
+        out, err = self.ctl(*arguments, **kwargs)
+        self.assertEqual(err, '')
+        return out
+
+    def complaint(self, *arguments, status=1, **kwargs):
+        """One line, and nothing on standard output"""
+        out, err = self.ctl(*arguments, status=status, **kwargs)
+        self.assertEqual(out, '')
+        self.assertRegex(err, r'\Audp46ctl: [^\n]+\n\Z')
+        return err
+
+    def screen(self, *arguments, columns=80, rows=24, **env):
+        screen = Screen([CTL, f'--socket={self.socket}', *arguments], {**self.env, **env}, columns, rows)
+        self.addCleanup(screen.close)
+        return screen
+
+    def script(self, name, text):
+        path = os.path.join(self.bin, name)
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write('#!/bin/sh\n' + text)
+        os.chmod(path, 0o755)
+
+    # Whom it asks
+
+    def serve(self, answer):
+        server = Server(self.socket, answer)
+        self.addCleanup(server.close)
+        return server
+
+    def begin(self, upstream, *arguments, n=1, config=''):
+        """A relay with an HTTP socket and n listeners, whose ports are returned."""
+        listening = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listening.close)
+        listening.bind(self.socket)
+        listening.listen(64)
+        socks = [self.udp() for _ in range(n)]
+        names = ':'.join(['relay', 'office', 'third'][:n] + ['http'])
+        if upstream:
+            arguments = ('--upstream', upstream if isinstance(upstream, str) else upstream.name, *arguments)
+        self.daemon = self.start(*arguments, config=config, fds=[*socks, listening], names=names)
+        self.daemon.wait_line('<6>starting udp46 ')
+        return [sock.getsockname()[1] for sock in socks]
+
+    def clients(self, port, *sizes):
+        """A client for each number, which has that many datagrams of 100 bytes answered."""
+        clients = []
+        for n in sizes:
+            client = self.client(port)
+            for _ in range(n):
+                self.ask(client, b'x' * 100)
+            clients.append(client)
+        return clients
+
+    @staticmethod
+    def name(client):
+        return '{}:{}'.format(*client.getsockname())
+
+    def dump(self, *arguments):
+        head, *lines = self.out('dump', *arguments).splitlines()
+        return [dict(zip(head[1:].split('\t'), line.split('\t'))) for line in lines]
+
+
+class Commands(CtlTest):
+    """Every command, and that its numbers are those of the traffic"""
+
+    def setUp(self):
+        super().setUp()
+        self.home = self.upstream(answer=lambda data: data)
+        self.ports = self.begin(self.home, n=2, config='[Relay office]\nMaxSessions=9\n')
+
+    def test_status(self):
+        self.clients(self.ports[0], 3, 2)
+        text = self.out('status')
+        self.assertEqual(text.splitlines()[0], '● udp46 0.2.0, ready to relay')
+        self.assertIn('    Sessions: 2 (0 unreplied, peak 2, limit 14116)', text)
+        self.assertIn(f'    Upstream: {self.home.name}\n', text)
+        self.assertIn(f'    Listener: 127.0.0.1:{self.ports[0]}\n     Forward: 5 datagrams, 500 B, 0 dropped\n'
+                      '       Reply: 5 datagrams, 500 B, 0 dropped\n', text)
+        self.assertIn('\n● office\n', text)
+        self.assertIn('limit 9)', text)
+        self.assertIn('  Last reply: none yet', text)
+        self.assertEqual(self.out().splitlines()[2:5], text.splitlines()[2:5], 'status is what it does without a command')
+        self.assertTrue(self.out(LC_ALL='C').startswith('* udp46'))
+
+    def test_status_json(self):
+        self.clients(self.ports[1], 4)
+        short, pretty = self.out('--json=short', 'status'), self.out('status', '--json=pretty')
+        self.assertEqual(short.count('\n'), 1)
+        self.assertGreater(pretty.count('\n'), 20)
+        for text in short, pretty:
+            status = json.loads(text)
+            self.assertEqual(status['sessions'], 1)
+            office = next(part for part in status['listeners'] if part['name'] == 'office')
+            self.assertEqual((office['client_to_upstream']['datagrams'], office['client_to_upstream']['bytes']), (4, 400))
+
+    def test_status_of_a_relay_that_drops(self):
+        client = self.client(self.ports[0])
+        self.daemon.kill()
+        os.unlink(self.socket)
+        self.ports = self.begin(self.home, '--read-buffer-size', '50')
+        client = self.client(self.ports[0])
+        client.send(b'x' * 51)
+        self.ask(client)
+        self.assertIn('1 dropped (oversize 1)', self.out('status'))
+
+    def test_status_without_an_address(self):
+        self.daemon.kill()
+        os.unlink(self.socket)
+        self.begin('nowhere.example:51820')
+        text, _ = self.ctl('status', status=3)
+        self.assertIn('udp46 0.2.0, cannot relay\n', text)
+        self.assertIn('Upstream: nowhere.example:51820, not resolved', text)
+        self.assertIsNone(json.loads(self.ctl('--json=short', status=3)[0])['names'][0]['upstream_address'])
+
+    def test_sessions(self):
+        clients = self.clients(self.ports[0], 1, 30) + self.clients(self.ports[1], 2)
+        head, *lines, empty, total = self.out('sessions').splitlines()
+        self.assertEqual(head.split(), ['CLIENT', 'LISTENER', 'SOURCE', 'UPSTREAM', 'STATE', 'AGE', 'IDLE', 'FORWARD', 'REPLY'])
+        self.assertEqual((empty, total), ('', '3 sessions.'))
+        rows = {line.split()[0]: line for line in lines}
+        self.assertEqual(set(rows), {self.name(client) for client in clients})
+        self.assertRegex(rows[self.name(clients[1])],
+                         rf' 127.0.0.1:{self.ports[0]} +\[::1\]:\d+ +\[::1\]:{self.home.port} +assured .*3.0 kB +3.0 kB$')
+        self.assertRegex(rows[self.name(clients[2])], rf' 127.0.0.1:{self.ports[1]} .* 200 B +200 B$')
+        bare = self.out('sessions', '--no-legend').splitlines()
+        self.assertEqual(sorted(line.split()[0] for line in bare), sorted(rows))
+
+    def test_no_sessions(self):
+        self.assertEqual(self.out('sessions').splitlines()[-1], '0 sessions.')
+        self.assertEqual(json.loads(self.out('sessions', '--json=short')), [])
+        self.assertEqual(json.loads(self.out('sessions', '--json=pretty')), [])
+        self.assertEqual(self.dump(), [])
+
+    def test_sessions_json(self):
+        clients = self.clients(self.ports[0], 1, 3)
+        short, pretty = self.out('sessions', '--json=short'), self.out('sessions', '--json=pretty')
+        self.assertEqual(short.count('\n'), 1)
+        self.assertEqual(json.loads(short), json.loads(pretty))
+        served = {f'{s["client_address"]}:{s["client_port"]}': s for s in json.loads(short)}
+        self.assertEqual(set(served), {self.name(client) for client in clients})
+        session = served[self.name(clients[1])]
+        self.assertEqual((session['client_to_upstream_packets'], session['upstream_to_client_bytes']), (3, 300))
+        self.assertEqual(len(session), 16, 'every key that the relay serves')
+
+    def test_filters(self):
+        a, b = self.clients(self.ports[0], 1, 1)
+        c, = self.clients(self.ports[1], 1)
+        other = self.client(self.ports[0], '127.0.0.9')
+        self.ask(other)
+
+        def found(*arguments):
+            return {row['client'] for row in self.dump(*arguments)}
+        self.assertEqual(found(), {self.name(each) for each in (a, b, c, other)})
+        self.assertEqual(found(f'--client={self.name(b)}'), {self.name(b)})
+        self.assertEqual(found('--client', '127.0.0.9'), {self.name(other)})
+        self.assertEqual(found('--client=127.0.0.1'), {self.name(each) for each in (a, b, c)})
+        self.assertEqual(found('--client=192.0.2.1'), set())
+        self.assertEqual(found(f'--listener=127.0.0.1:{self.ports[1]}'), {self.name(c)})
+        self.assertEqual(found(f'--listener=127.0.0.1:{self.ports[1]}', '--client=127.0.0.9'), set())
+        self.assertEqual([len(found(f'--limit={n}')) for n in (0, 1, 3, 99)], [0, 1, 3, 4])
+        self.assertEqual(len(json.loads(self.out('sessions', '--json=short', '--limit=2', '--client=127.0.0.1'))), 2)
+
+    def test_sort(self):
+        clients = self.clients(self.ports[0], 2, 5, 1)
+        time.sleep(0.01)
+        self.ask(clients[0])
+        a, b, c = map(self.name, clients)
+
+        def order(*arguments):
+            return [row['client'] for row in self.dump(*arguments)]
+        self.assertEqual(order('--sort=bytes'), [b, a, c])
+        self.assertEqual(order('--sort=age'), [a, b, c])
+        self.assertEqual(order('--sort=idle'), [b, c, a])
+        self.assertEqual(order('--sort=client'), sorted((a, b, c), key=lambda name: int(name.split(':')[1])))
+        self.assertEqual(order('--sort=bytes', '--limit=1'), [b], 'the limit is for what was sorted')
+        self.assertEqual(order('--sort=idle', '--limit=2'), [b, c])
+        lines = self.out('sessions', '--sort=bytes', '--no-legend').splitlines()
+        self.assertEqual([line.split()[0] for line in lines], [b, a, c])
+
+    def test_clients_in_numeric_order(self):
+        for address in '127.0.0.10', '127.0.0.9', '127.0.1.1':
+            self.ask(self.client(self.ports[0], address))
+        self.assertEqual([row['client'].split(':')[0] for row in self.dump('--sort=client')],
+                         ['127.0.0.9', '127.0.0.10', '127.0.1.1'])
+
+    def test_dump(self):
+        before = time.time()
+        client, = self.clients(self.ports[0], 7)
+        row, = self.dump()
+        page = (TOP / 'docs' / 'udp46ctl.1').read_text()
+        documented = re.findall(r'^\.TP\n\.B (\w+)$', page.split('.SS Columns of dump')[1].split('.S')[0], flags=re.M)
+        self.assertEqual(list(row), documented)
+        self.assertEqual(row['client'], self.name(client))
+        self.assertEqual(row['listener'], f'127.0.0.1:{self.ports[0]}')
+        self.assertEqual(row['source'], f'[::1]:{self.home.leg_of(b"x" * 100)}')
+        self.assertEqual(row['upstream'], self.home.name)
+        self.assertEqual((row['session_id'], row['state']), ('0000000000000001', 'assured'))
+        self.assertEqual([row[f'{way}_{what}'] for way in ('forward', 'reply') for what in ('datagrams', 'bytes')],
+                         ['7', '700', '7', '700'])
+        for key in 'created', 'last_client', 'last_upstream':
+            self.assertRegex(row[key], r'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$')
+        self.assertLess(abs(time.mktime(time.strptime(row['created'][:19], '%Y-%m-%dT%H:%M:%S')) - time.timezone - before), 5)
+        self.assertEqual(len(self.out('dump', '--no-legend').splitlines()), 1)
+
+    def test_dump_of_what_never_happened(self):
+        self.home.answer = lambda data: None
+        self.client(self.ports[0]).send(b'ask')
+        row, = world.wait_until(self.dump)
+        self.assertEqual((row['state'], row['last_upstream'], row['reply_bytes']), ('unreplied', '-', '0'))
+
+    def test_metrics(self):
+        self.clients(self.ports[0], 3)
+        text = self.out('metrics')
+        self.assertIn('\nudp46_sessions_active 1\n', text)
+        self.assertIn(f'udp46_datagrams_total{{listener="127.0.0.1:{self.ports[0]}",direction="client_to_upstream"}} 3', text)
+
+    def test_over_tcp(self):
+        port = world.next_port()
+        self.daemon.kill()
+        os.unlink(self.socket)
+        self.begin(self.home, '--metrics.enabled', '--metrics.listen', f'127.0.0.1:{port}')
+        for url in f'http://127.0.0.1:{port}', f'http://localhost:{port}/':
+            self.assertIn('ready to relay', self.out(f'--url={url}', where=False))
+        self.assertIn('ready to relay', self.out('--url', url, where=False, http_proxy='http://127.0.0.1:1'))
+        steps = json.loads(self.ctl('check', '--json=short', f'--url={url}', where=False, status=4)[0])['steps']
+        self.assertEqual([step['fact'] for step in steps[:3]], ['another host is asked (--url=)'] * 3)
+        err = self.complaint(f'--url=http://127.0.0.1:{world.next_port()}', where=False)
+        self.assertIn('Connection refused', err)
+
+    def test_many_sessions(self):
+        for i in range(700):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.bind(('127.0.0.2', 30000 + i))
+                sock.settimeout(5)
+                sock.sendto(b'x', ('127.0.0.1', self.ports[0]))
+                sock.recv(10)
+        rows = self.dump('--sort=client')
+        self.assertEqual([row['client'] for row in rows], [f'127.0.0.2:{30000 + i}' for i in range(700)])
+        self.assertEqual(len(json.loads(self.out('sessions', '--json=short'))), 700)
+
+
+class CommandLine(CtlTest):
+    def test_help_and_version(self):
+        for flag in '--help', '-h':
+            self.assertIn('Usage: udp46ctl', self.out(flag))
+        self.assertRegex(self.out('--version'), r'^udp46ctl version=\S+ commit=\S+ date=\S+\n$')
+
+    def test_mistakes(self):
+        for arguments, text in ((['nonsense'], 'nonsense: unknown command'), (['--nonsense'], '--nonsense: unknown option'),
+                                (['-x'], '-x: unknown option'), (['--help=1'], '--help=1: takes no value'),
+                                (['status', 'dump'], 'dump: only one command'), (['--limit'], '--limit: needs a value'),
+                                (['dump', '--limit=-1'], '--limit=-1: must be a number'),
+                                (['dump', '--limit='], 'must be a number'),
+                                (['dump', '--sort=size'], '--sort=size: must be one of bytes|age|idle|client'),
+                                (['dump', '--sort=byt'], 'must be one of'), (['--json=long'], 'must be one of short|pretty'),
+                                (['--color=x'], 'must be one of auto|always|never'),
+                                (['dump', '--client=::1'], 'must be an address'),
+                                (['dump', '--client=1.2.3'], 'must be an address'),
+                                (['dump', '--listener=127.0.0.1'], '--listener=127.0.0.1: '),
+                                (['top', '--interval=0'], 'must be a time'), (['top', '--interval=x'], 'must be a time'),
+                                (['--no-pager', '--no-pager'], '--no-pager: given twice'),
+                                (['status', '--sort=age'], '--sort: not for the command status'),
+                                (['dump', '--json=short'], '--json: not for the command dump'),
+                                (['--url=http://127.0.0.1:1'], 'not together with --socket')):
+            with self.subTest(arguments):
+                self.assertIn(text, self.complaint(*arguments, status=2))
+        for url in 'https://127.0.0.1', 'file:///etc/passwd', 'http://', 'http://a/?b':
+            with self.subTest(url):
+                self.assertIn('must be like', self.complaint(f'--url={url}', where=False, status=2))
+        self.assertIn('1 to 107 bytes', self.complaint('--socket=/' + 'x' * 107, where=False, status=2))
+        self.assertIn(r'non\x1b[31msense', self.complaint('non\033[31msense', status=2))
+
+    def test_output_that_cannot_be_written(self):
+        with open('/dev/full', 'w') as full:
+            done = subprocess.run([CTL, '--help'], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (1, 'udp46ctl: standard output: No space left on device\n'))
+
+
+class Errors(CtlTest):
+    """Nobody there, or somebody else"""
+
+    def test_no_socket(self):
+        err = self.complaint()
+        for word in self.socket, 'no such socket', 'udp46-http.socket':
+            self.assertIn(word, err)
+        self.assertIn('/run/udp46/http.sock', self.complaint(where=False))
+
+    def test_not_a_socket(self):
+        pathlib.Path(self.socket).touch()
+        self.assertIn('not a socket', self.complaint())
+
+    def test_nobody_listens(self):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(self.socket)
+        sock.close()
+        self.assertIn('connection refused', self.complaint())
+
+    def test_permission(self):
+        self.begin(self.upstream())
+        os.chmod(self.socket, 0o660)
+        copy = shutil.copy(CTL, self.bin)  # where others may run it
+        err = self.complaint(prefix=('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'), program=copy)
+        self.assertIn('permission denied', err)
+        self.assertIn('group udp46', err)
+
+    def test_silence(self):
+        """Accepts, and says nothing"""
+        server = self.serve(lambda server, connection: server.ended.wait(20))
+        before = time.monotonic()
+        self.assertIn('no answer in time', self.complaint())
+        self.assertLess(time.monotonic() - before, 12)
+        server.ended.set()
+
+    def test_trickle(self):
+        """Silence in the middle"""
+        def answer(server, connection):
+            connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n[{}')
+            server.ended.wait(20)
+        server = self.serve(answer)
+        before = time.monotonic()
+        self.assertIn('no answer in time', self.complaint('dump', '--no-legend'))
+        self.assertLess(time.monotonic() - before, 12)
+        server.ended.set()
+
+    def test_never_accepted(self):
+        sock = socket.socket(socket.AF_UNIX)
+        self.addCleanup(sock.close)
+        sock.bind(self.socket)
+        sock.listen(1)
+        before = time.monotonic()
+        self.assertIn('no answer in time', self.complaint())
+        self.assertLess(time.monotonic() - before, 12)
+
+    def test_closed(self):
+        self.serve(lambda server, connection: None)
+        self.assertIn('closed without an answer', self.complaint())
+
+    def test_statuses(self):
+        answers = iter([http('no \033[31mway\r\nsecond line', '403 Forbidden'), http('', '500 Oh'), http('x' * 10**6, '404 No')])
+        self.serve(lambda server, connection: next(answers)(server, connection))
+        self.assertIn(r'HTTP status 403: no \x1b[31mway', self.complaint())
+        self.assertIn('HTTP status 500', self.complaint())
+        self.assertLess(len(self.complaint()), 400)
+
+    def test_redirections_are_not_followed(self):
+        server = self.serve(http('', '302 Found', 'Location: http://localhost/other\r\n'))
+        self.assertIn('HTTP status 302', self.complaint())
+        self.assertEqual(server.requests, ['/debug/status'])
+
+    def test_no_http(self):
+        self.serve(lambda server, connection: connection.sendall(b'SSH-2.0-hello\r\n'))
+        self.assertIn('not HTTP', self.complaint())
+
+
+class Hostile(CtlTest):
+    """A server that sends what a relay never would"""
+
+    def refused(self, body, *commands, text='JSON'):
+        if os.path.exists(self.socket):
+            os.unlink(self.socket)
+        server = Server(self.socket, http(body))
+        try:
+            for command in commands or ('status', 'sessions', 'dump', 'top'):
+                with self.subTest(command=command, body=body[:60]):
+                    self.assertIn(text, self.complaint(command))
+        finally:
+            server.close()
+
+    def test_garbage(self):
+        for body in ('', 'nonsense', '\0\0\0', '"text"', '{', '[', '[{]', '[{}', '[,{}]', '[{},]', '[{} {}]', '[{}]x', '[1]',
+                     '[{"a": "\\u0000"}]', '[{"a": "' + '\\"' * 10 + '}]', '[{"a": 1e999}]', '[{"a": 99999999999999999999}]',
+                     b'[{"a": "\xff"}]', '[' * 100000, '[{"a":' + '[' * 5000):
+            self.refused(body, 'sessions', 'dump')
+        for body in '', 'nonsense', '{"listeners": [', '{"names": 1e999}', '{"a": ' + '[' * 100000, b'{"a": "\xff"}':
+            self.refused(body, 'status', 'top')
+        for body in '{}', '[]', '1', '{"listeners": 1, "names": []}', '{"listeners": [], "names": null}':
+            self.refused(body, 'status', text='not the status of udp46' if body != '1' else 'JSON')
+
+    def test_cut_off(self):
+        """Whole by its form, but less than was announced"""
+        def answer(server, connection):
+            connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n[]')
+        self.serve(answer)
+        self.assertIn('cut off', self.complaint('sessions'))
+
+    def test_chunks_without_an_end(self):
+        def answer(server, connection):
+            connection.sendall(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n')
+        self.serve(answer)
+        self.assertIn('cut off', self.complaint('sessions'))
+
+    def endless(self, start, piece):
+        def answer(server, connection):
+            connection.sendall(b'HTTP/1.1 200 OK\r\n' + start)
+            with contextlib.suppress(OSError):
+                while not server.ended.is_set():
+                    connection.sendall(piece * (1 + 65536 // len(piece)))
+        return self.serve(answer)
+
+    def check_bounded(self, text, *arguments):
+        before = time.monotonic()
+        memory = ('prlimit', '--as=1500000000')
+        if 'asan' in CTL or os.environ.get('ASAN_OPTIONS'):
+            memory = ()  # its shadow takes terabytes of addresses
+        self.assertIn(text, self.complaint(*arguments, prefix=memory, timeout=60))
+        self.assertLess(time.monotonic() - before, 45)
+
+    def test_endless_status(self):
+        self.endless(b'\r\n{"names": [', b'0,')
+        self.check_bounded('larger than any status', 'status')
+
+    def test_endless_session(self):
+        self.endless(b'\r\n[{"a": "', b'x')
+        self.check_bounded('too large', 'dump')
+
+    def test_endless_headers(self):
+        self.endless(b'', b'X-More: yes\r\n')
+        self.check_bounded('endless headers', 'status')
+
+    def test_endless_sessions(self):
+        self.endless(b'\r\n[{}', b',{}')
+        self.check_bounded('more sessions than there can be', 'dump')
+
+    def test_missing_and_wrong_keys(self):
+        rows = [{}, {'client_address': 5, 'client_port': 'x', 'created': 'yesterday', 'state': None},
+                {'client_address': 'x' * 1000, 'client_port': -1, 'created': '9' * 1000, 'session_id': 'y' * 1000,
+                 'listener': 'ä' * 900, 'upstream_local_address': ':' * 1000, 'client_to_upstream_bytes': 2**63 - 1,
+                 'upstream_to_client_bytes': 2**63 - 1},
+                {'created': '0000-00-00T00:00:00Z', 'client_to_upstream_bytes': 1.5, 'client_port': 2**62}]
+        self.serve(http(json.dumps(rows)))
+        for sort in 'bytes', 'age', 'idle', 'client':
+            self.assertEqual(len(self.dump(f'--sort={sort}')), 4)
+            self.assertIn('4 sessions.', self.out('sessions', f'--sort={sort}'))
+        self.assertEqual(json.loads(self.out('sessions', '--json=pretty')), rows)
+        self.assertEqual(set(self.dump()[0].values()), {'-', '0'})
+
+    def test_status_with_holes(self):
+        for part in ({}, 1, None, [], 'x', {'name': None, 'listener': 7, 'client_to_upstream': {'drops': [1], 'datagrams': -5},
+                                            'reply_age_seconds': 1e300, 'resolved_age_seconds': -1, 'upstream': 'a:b',
+                                            'upstream_address': '['},
+                     {'upstream_address': '[' + ':' * 4000, 'name': 'n' * 4000, 'upstream': 'u' * 4000, 'listener': 'x:' + '9' * 4000,
+                      'client_to_upstream': {'received': 2**63 - 1, 'datagrams': 2**63 - 1,
+                                             'drops': {'bad_source': 2**63 - 1, 'no_route': 2**63 - 1, 'd' * 4000: 5}}},
+                     {'upstream_address': '[::1%' + 'z' * 90 + ']:1', 'upstream': 'x', 'name': ''}):
+            with self.subTest(part=str(part)[:60]):
+                if os.path.exists(self.socket):
+                    os.unlink(self.socket)
+                server = Server(self.socket, http(json.dumps({'names': [part, part], 'listeners': [part, part],
+                                                              'uptime_seconds': part, 'version': part})))
+                try:
+                    for command in ['status'], ['check'], ['check', '--json=pretty'], ['status', '--json=short']:
+                        done = subprocess.run([CTL, f'--socket={self.socket}', *command], env=self.env, capture_output=True,
+                                              timeout=20, check=False)
+                        self.assertIn(done.returncode, (0, 3, 4), done)
+                        self.assertEqual(done.stderr, b'')
+                        if len(command) > 1:
+                            json.loads(done.stdout)
+                finally:
+                    server.close()
+
+    def test_nothing_reaches_the_terminal(self):
+        evil = 'a\x1b[31mb\tc\nd\x9be\u202ef\x7f'
+        session = {key: evil for key in ('session_id', 'listener', 'client_address', 'state', 'created',
+                                         'upstream_local_address', 'upstream_remote_address')}
+        name = {'name': evil, 'upstream': evil, 'upstream_address': evil, 'resolve_error': evil, 'listener': evil,
+                'client_to_upstream': {'drops': {evil: 7}, 'received': 1}}
+        status = {'version': evil, 'names': [name], 'listeners': [name]}
+
+        def answer(server, connection):
+            path = server.requests[-1]
+            http(json.dumps([session] if 'sessions' in path else status) if 'debug' in path else evil)(server, connection)
+        self.serve(answer)
+        for command in ['status'], ['sessions'], ['dump'], ['top'], ['check'], ['check', '--json=pretty'], ['sessions', '--json=short']:
+            with self.subTest(command):
+                done = subprocess.run([CTL, f'--socket={self.socket}', *command], env=self.env, capture_output=True,
+                                      timeout=20, check=False)
+                text = (done.stdout + done.stderr).decode()
+                self.assertEqual(re.findall('[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]', text), [])
+                if command == ['dump']:
+                    self.assertEqual({line.count('\t') for line in text.splitlines()}, {12})
+        screen = self.screen('metrics', '--no-pager')
+        self.assertEqual(screen.wait(), 0)
+        self.assertNotIn('\x1b', screen.read())
+        self.assertIn('\\x1b[31m', screen.read())
+
+
+class Terminal(CtlTest):
+    def setUp(self):
+        super().setUp()
+        self.home = self.upstream(answer=lambda data: data)
+        self.port, = self.begin(self.home)
+        self.env['PAGER'] = 'cat'
+
+    def colored(self, *arguments, **env):
+        screen = self.screen('status', *arguments, **env)
+        self.assertEqual(screen.wait(), 0, screen.text)
+        return '\033[' in screen.read()
+
+    def test_colors(self):
+        self.assertTrue(self.colored())
+        self.assertFalse(self.colored(NO_COLOR='1'))
+        self.assertTrue(self.colored(NO_COLOR=''))
+        self.assertFalse(self.colored(TERM='dumb'))
+        self.assertFalse(self.colored(SYSTEMD_COLORS='0'))
+        self.assertTrue(self.colored(SYSTEMD_COLORS='1', NO_COLOR='1'))
+        self.assertFalse(self.colored('--color=never'))
+        self.assertTrue(self.colored('--color=always', NO_COLOR='1', TERM='dumb'))
+        self.assertNotIn('\033', self.out('status'))
+        self.assertIn('\033', self.out('status', '--color=always'))
+        self.assertIn('\033', self.out('status', SYSTEMD_COLORS='true'))
+        self.assertNotIn('\033', self.out('status', SYSTEMD_COLORS='auto-256'))
+
+    def paged(self, *arguments, **env):
+        """What the pager's script saw, or None"""
+        seen = pathlib.Path(self.directory, 'paged')
+        seen.unlink(missing_ok=True)
+        self.script('pager-of-ours', f'echo "$LESS $LESSSECURE" >{seen}; cat >>{seen}; cat {seen}\n')
+        screen = self.screen(*arguments, **env)
+        self.assertEqual(screen.wait(), 0, screen.text)
+        return seen.read_text() if seen.exists() else None
+
+    def test_pager(self):
+        self.clients(self.port, 1)
+        ours = {'PAGER': 'pager-of-ours'}
+        for command in 'status', 'sessions', 'dump', 'metrics':
+            with self.subTest(command):
+                text = self.paged(command, **ours)
+                self.assertIsNotNone(text)
+                self.assertTrue(text.startswith('FRSXMK 1\n'))
+                self.assertGreater(len(text.splitlines()), 2)
+        self.assertIn('\033[', self.paged('status', **ours), 'colours go through it')
+        self.assertIsNone(self.paged('status', '--no-pager', **ours))
+        self.assertIsNone(self.paged('check', '--no-pager', **ours))
+        self.assertIsNone(self.paged('status', SYSTEMD_PAGER='', **ours))
+        self.assertIsNotNone(self.paged('status', PAGER='cat', SYSTEMD_PAGER='pager-of-ours -x'))
+        self.assertTrue(self.paged('status', SYSTEMD_LESS='FX', **ours).startswith('FX 1\n'))
+
+    def test_no_pager_without_a_terminal(self):
+        self.script('pager-of-ours', f'touch {self.directory}/paged; cat\n')
+        self.out('status', PAGER='pager-of-ours')
+        self.assertFalse(os.path.exists(f'{self.directory}/paged'))
+
+    def test_a_pager_that_leaves(self):
+        self.script('pager-of-ours', 'read line; echo "$line"; exit 1\n')
+        screen = self.screen('metrics', PAGER='pager-of-ours')
+        self.assertEqual(screen.wait(), 0)
+        self.assertNotIn('udp46ctl:', screen.read())
+        screen = self.screen('metrics', PAGER='/nonexistent/pager')
+        self.assertEqual(screen.wait(), 0)
+
+    def test_no_pager_for_errors(self):
+        self.daemon.kill()
+        os.unlink(self.socket)
+        self.script('pager-of-ours', f'touch {self.directory}/paged; cat\n')
+        screen = self.screen('metrics', PAGER='pager-of-ours')
+        self.assertEqual(screen.wait(), 1)
+        self.assertFalse(os.path.exists(f'{self.directory}/paged'))
+
+
+class Live(CtlTest):
+    """top"""
+
+    def setUp(self):
+        super().setUp()
+        self.home = self.upstream(answer=lambda data: data)
+        self.port, = self.begin(self.home)
+
+    def test_without_a_terminal(self):
+        busy, = self.clients(self.port, 3)
+        text = self.out('top')
+        self.assertNotIn('\033', text)
+        self.assertRegex(text, r'^udp46 0.2.0, running for \S+; 1 sessions \(0 unreplied, peak 1, limit 14116\)\n')
+        self.assertRegex(text, rf'\n{self.name(busy)} +assured .* 300 B +300 B ')
+        self.assertNotIn('CLIENT', self.out('top', '--no-legend'))
+
+    def clients_of(self, screen):
+        return [line.split()[0] for line in screen.frames()[-1] if line.startswith('127.')]
+
+    def test_redraws(self):
+        client, = self.clients(self.port, 1)
+        screen = self.screen('top', '--interval=200ms', columns=100)
+        screen.until(lambda text: len(screen.frames()) >= 2, 'it draws again')
+        first = screen.frames()[-1]
+        self.assertEqual(self.clients_of(screen), [self.name(client)])
+        for _ in range(20):
+            self.ask(client, b'x' * 1000)
+            time.sleep(0.02)
+        screen.until(lambda text: any(re.search(r'forward [1-9]\d*/s, \d+\.\d [kM]B/s', frame[1]) for frame in screen.frames()),
+                     'rates are shown')
+        self.assertNotEqual(screen.frames()[-1], first)
+        self.ask(self.client(self.port))
+        screen.until(lambda text: len(self.clients_of(screen)) == 2, 'a new session comes into sight')
+        screen.key('q')
+        self.assertEqual(screen.wait(1), 0)
+
+    def test_keys(self):
+        clients = self.clients(self.port, 2, 5, 1)
+        time.sleep(0.01)
+        self.ask(clients[0])
+        a, b, c = map(self.name, clients)
+        screen = self.screen('top', '--interval=1h', '--sort=client', columns=100)
+        for key, order in (('', sorted((a, b, c), key=lambda name: int(name.split(':')[1]))), ('b', [b, a, c]),
+                           ('i', [b, c, a]), ('a', [a, b, c]), ('b', [b, a, c]),
+                           ('c', sorted((a, b, c), key=lambda name: int(name.split(':')[1])))):
+            n = len(screen.frames())
+            screen.key(key) if key else None
+            screen.until(lambda text: len(screen.frames()) > n, f'key {key!r} draws')
+            self.assertEqual(self.clients_of(screen), order, key)
+        screen.key('q')
+        self.assertEqual(screen.wait(1), 0)
+
+    def test_size(self):
+        self.clients(self.port, *[1] * 20)
+        screen = self.screen('top', '--interval=1h', columns=60, rows=12)
+        screen.until(lambda text: screen.frames(), 'a frame')
+        self.assertLessEqual(len(screen.frames()[-1]), 12)
+        self.assertGreaterEqual(len(self.clients_of(screen)), 7)
+        self.assertLessEqual(max(map(len, screen.frames()[-1])), 60)
+        n = len(screen.frames())
+        screen.resize(200, 40)
+        screen.until(lambda text: len(screen.frames()) > n, 'a resize draws')
+        self.assertEqual(len(self.clients_of(screen)), 20)
+        self.assertGreater(max(map(len, screen.frames()[-1])), 100)
+        for columns, rows in (1, 1), (5, 2), (10, 4), (10, 5), (3, 50):
+            n = len(screen.frames())
+            screen.resize(columns, rows)
+            screen.until(lambda text: len(screen.frames()) > n, 'a resize draws')
+            self.assertLessEqual(max(map(len, screen.frames()[-1])), columns)
+            if rows >= 3:
+                self.assertLessEqual(len(screen.frames()[-1]), rows)
+
+    def test_the_terminal_is_given_back(self):
+        for end in 'q', '\x03', signal.SIGTERM, signal.SIGHUP:
+            with self.subTest(end=end):
+                screen = self.screen('top', '--interval=1h')
+                screen.until(lambda text: screen.frames(), 'a frame')
+                self.assertNotEqual(termios.tcgetattr(screen.slave)[3], screen.before[3])
+                if isinstance(end, str):
+                    screen.key(end)
+                else:
+                    screen.process.send_signal(end)
+                self.assertEqual(screen.wait(1), 0)
+                self.assertEqual(termios.tcgetattr(screen.slave), screen.before)
+                self.assertTrue(screen.read().endswith('\033[?25h\033[?1049l'))
+
+    def test_a_relay_that_ends(self):
+        screen = self.screen('top', '--interval=100ms')
+        screen.until(lambda text: screen.frames(), 'a frame')
+        self.daemon.kill()
+        os.unlink(self.socket)
+        self.assertEqual(screen.wait(5), 1)
+        self.assertIn('udp46ctl: ' + self.socket, screen.read().split('\033[?1049l')[-1])
+        self.assertEqual(termios.tcgetattr(screen.slave), screen.before)
+
+    def test_a_server_that_hangs(self):
+        """Whoever wants to go need not wait for it."""
+        self.daemon.kill()
+        os.unlink(self.socket)
+        server = self.serve(lambda server, connection: server.ended.wait(20))
+        screen = self.screen('top')
+        world.wait_until(lambda: server.requests)
+        screen.key('\x03')
+        self.assertEqual(screen.wait(3), 0)
+        self.assertEqual(termios.tcgetattr(screen.slave), screen.before)
+        server.ended.set()
+
+
+class Check(CtlTest):
+    """Each step made to fail, by the real thing where that can be had here"""
+
+    def check(self, first, *arguments, **env):
+        """All steps by name; the first one that fails is this one (None: none does)."""
+        text, _ = self.ctl('check', '--json=short', *arguments, status=4 if first else 0, **env)
+        report = json.loads(text)
+        steps = {step['step']: step for step in report['steps']}
+        self.assertEqual(list(steps), STEPS)
+        self.assertEqual(report['first_failure'], first, text)
+        for step in steps.values():
+            self.assertIn(step['result'], ('ok', 'fail', 'unknown'))
+            self.assertTrue(step['fact'])
+            self.assertEqual(bool(step['remedy']), step['result'] == 'fail', step)
+        if first:
+            self.assertEqual(report['remedy'], steps[first]['remedy'])
+        return steps
+
+    def systemd(self, exec_start=None, **states):
+        """A systemctl that knows these units"""
+        lines = []
+        for unit, state in {'socket': 'active', 'service': 'active', **states}.items():
+            lines += [f'"udp46.{unit} ActiveState") echo "ActiveState={state}";;',
+                      f'"udp46.{unit} LoadState") echo "LoadState={"not-found" if state == "missing" else "loaded"}";;']
+        command = exec_start or f'{world.BINARY} --config {self.config_path}'
+        lines.append(f'"udp46.service ExecStart") echo "ExecStart={{ path={world.BINARY} ; argv[]={command} ; ignore_errors=no }}";;')
+        lines.append('"udp46.socket IPAddressDeny") echo "IPAddressDeny=$DENY";;')
+        self.script('systemctl', '[ "$1 $2 $4" = "show --property --" ] || exit 9\ncase "$5 $3" in\n' + '\n'.join(lines)
+                    + '\n*) exit 1;; esac\n')
+
+    def relay_that_works(self):
+        home = self.upstream(answer=lambda data: data)
+        port, = self.begin(home, config=f'[Relay]\nUpstream={home.name}\n')
+        self.clients(port, 2)
+        return port, home
+
+    def test_all_good(self):
+        self.systemd()
+        port, home = self.relay_that_works()
+        steps = self.check(None)
+        self.assertEqual({step['result'] for step in steps.values()}, {'ok'}, steps)
+        self.assertIn(f'127.0.0.1:{port} (relay)', steps['listening']['fact'])
+        self.assertEqual(steps['arriving']['fact'], '2 datagrams received')
+        text = self.out('check')
+        self.assertTrue(text.endswith('\nAll steps pass.\n'), text)
+        self.assertEqual([line.split()[:2] for line in text.splitlines()[:11]], [['ok', step] for step in STEPS])
+        self.assertEqual(len(self.out('check', '--no-legend').splitlines()), 11)
+        self.assertEqual(json.loads(self.out('check', '--json=pretty'))['first_failure'], None)
+
+    def test_without_systemd(self):
+        self.relay_that_works()
+        self.script('systemctl', 'echo "System has not been booted with systemd as init system"; exit 1\n')
+        steps = self.check(None)
+        self.assertEqual([steps[step]['result'] for step in STEPS[:4]], ['unknown'] * 3 + ['ok'])
+        self.assertIn('No step fails; 3 could not be taken.', self.out('check'))
+
+    def test_a_systemctl_that_hangs(self):
+        self.relay_that_works()
+        self.script('systemctl', 'exec sleep 60\n')
+        before = time.monotonic()
+        self.check(None, timeout=40)
+        self.assertLess(time.monotonic() - before, 30)
+
+    def test_socket(self):
+        self.relay_that_works()
+        self.systemd(socket='inactive')
+        self.assertIn('enable --now udp46.socket', self.check('socket')['socket']['remedy'])
+        text, _ = self.ctl('check', status=4)
+        self.assertRegex(text, r'\nThe first step that fails: socket\. [A-Z].*\.\n\Z')
+        self.systemd(socket='failed')
+        self.assertIn('journalctl -u udp46.socket', self.check('socket')['socket']['remedy'])
+        self.systemd(socket='missing', service='missing')
+        self.assertEqual(self.check(None)['socket']['fact'], 'udp46.socket is not installed')
+
+    def test_configuration(self):
+        self.relay_that_works()
+        self.systemd()
+        self.write_config('[Relay]\nUpstream=nonsense\n')
+        self.assertIn(f'{self.config_path}:2: Upstream=nonsense', self.check('configuration')['configuration']['fact'])
+        self.systemd(f'{world.BINARY} --config /dev/null')
+        self.assertIn('Upstream=', self.check('configuration')['configuration']['fact'])
+        self.systemd(f'{world.BINARY} --config /dev/null --upstream [::1]:1')
+        self.check(None)
+        self.systemd('/usr/bin/true')
+        self.assertEqual(self.check(None)['configuration']['result'], 'unknown')
+        self.systemd('/nonexistent/udp46')
+        self.assertEqual(self.check(None)['configuration']['result'], 'unknown')
+
+    def test_a_configuration_that_may_not_be_read(self):
+        self.systemd('/fake/udp46')
+        self.relay_that_works()
+        fake = os.path.join(self.bin, 'udp46')
+        self.script('udp46', 'echo "configuration error: /etc/udp46/udp46.conf: Permission denied" >&2; exit 2\n')
+        self.systemd(fake)
+        step = self.check(None)['configuration']
+        self.assertEqual((step['result'], step['fact']),
+                         ('unknown', 'configuration error: /etc/udp46/udp46.conf: Permission denied'))
+
+    def test_service(self):
+        self.relay_that_works()
+        self.systemd(service='failed')
+        self.assertIn('journalctl -u udp46.service', self.check('service')['service']['remedy'])
+        self.systemd(service='inactive')
+        self.assertEqual(self.check(None)['service']['result'], 'unknown')
+
+    def test_http(self):
+        steps = self.check('http')
+        self.assertIn('no such socket', steps['http']['fact'])
+        self.assertIn('systemctl enable udp46-http.socket', steps['http']['remedy'])
+        self.assertEqual({steps[step]['result'] for step in STEPS[4:]}, {'unknown'})
+
+    def test_listening(self):
+        self.serve(http(json.dumps({'listeners': [], 'names': [], 'version': '1'})))
+        self.check('listening')
+
+    def test_arriving(self):
+        port, = self.begin(self.upstream())
+        step = self.check('arriving')['arriving']
+        self.assertIn(f'UDP port {port}', step['remedy'])
+
+    def test_blocked_by_the_packet_filter(self):
+        if not shutil.which('nft'):
+            skip('nft is not installed')
+        port, = self.begin(self.upstream())
+        done = subprocess.run(['nft', '-f', '-'], input=f'''table inet udp46test {{
+            chain in {{
+            type filter hook input priority 0
+            udp dport {port} counter drop
+            }}
+            }}
+            ''', text=True, capture_output=True, check=False)
+        if done.returncode != 0:
+            skip(f'no nftables here: {done.stderr.strip()}')
+        self.addCleanup(subprocess.run, ['nft', 'delete', 'table', 'inet', 'udp46test'], check=True)
+        with contextlib.suppress(OSError):
+            self.client(port).send(b'ask')
+        step = self.check('arriving')['arriving']
+        self.assertIn('nftables rules (`nft list ruleset`) throw some packets away', step['remedy'])
+        self.assertIn(f'udp dport {port}', step['remedy'])
+
+    def test_arriving_without_nftables(self):
+        port, = self.begin(self.upstream())
+        self.script('nft', 'echo "Operation not permitted"; exit 1\n')
+        self.assertIn('as root', self.check('arriving')['arriving']['remedy'])
+        self.script('nft', 'exit 127\n')
+        self.script('iptables', 'exit 0\n')
+        self.assertIn(f'iptables -I INPUT -p udp --dport {port} -j ACCEPT', self.check('arriving')['arriving']['remedy'])
+
+    def test_arriving_where_clients_are_selected(self):
+        self.systemd()
+        home = self.upstream()
+        port, = self.begin(home, config=f'[Relay]\nUpstream={home.name}\n')
+        self.assertIn('IPAddressAllow=', self.check('arriving', DENY='any')['arriving']['remedy'])
+        self.clients(port, 1)
+        self.assertIn('selects clients', self.check(None, DENY='any')['allowed']['fact'])
+
+    def test_allowed(self):
+        port, = self.begin(self.upstream())
+        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+        self.addCleanup(raw.close)
+        raw.sendto(struct.pack('!HHHH', 0, port, 11, 0) + b'ask', ('127.0.0.1', 0))  # from port 0
+        world.wait_until(lambda: json.loads(self.out('--json=short'))['listeners'][0]['client_to_upstream']['received'])
+        self.assertIn('all 1 datagrams', self.check('allowed')['allowed']['fact'])
+
+    def test_resolved(self):
+        port, = self.begin('nowhere.example:51820')
+        self.client(port).send(b'ask')
+        steps = self.check('resolved')
+        self.assertIn('nowhere.example:51820 has no address', steps['resolved']['fact'])
+        self.assertIn('`getent ahostsv6 nowhere.example`', steps['resolved']['remedy'])
+        self.assertEqual(steps['reachable']['result'], 'unknown')
+
+    def test_reachable(self):
+        port, = self.begin(f'[{NOWHERE}]:51820')
+        self.client(port).send(b'ask')
+        steps = self.check('reachable')
+        self.assertIn('no route', steps['reachable']['fact'])
+        self.script('ip', 'exit 127\n')
+        self.assertIn('could not be sent', self.check('reachable')['reachable']['fact'])
+
+    def test_nobody_at_the_upstreams_port(self):
+        home = self.upstream()
+        home.close()
+        port, = self.begin(home)
+        client = self.client(port)
+        for _ in range(3):
+            client.send(b'ask')
+            time.sleep(0.05)
+        self.assertIn('ICMP errors', self.check('reachable')['reachable']['fact'])
+
+    def test_replies(self):
+        port, = self.begin(self.upstream(answer=lambda data: None))
+        self.client(port).send(b'ask')
+        world.wait_until(self.dump)
+        steps = self.check('replies')
+        self.assertIn('1 datagrams sent to', steps['replies']['fact'])
+        self.assertIn('none was ever answered', steps['replies']['fact'])
+        self.assertIn('wg show', steps['replies']['remedy'])
+
+    def fake_status(self, **after):
+        """A relay of whom only the second question's answer is different"""
+        def status(age, datagrams, **drops):
+            return http(json.dumps({'listeners': [{'listener': '192.0.2.1:51820', 'name': 'relay', 'client_to_upstream': {
+                'received': 100, 'datagrams': datagrams, 'drops': drops}, 'kernel_drops': after.get('kernel', 0) * (datagrams > 50)}],
+                'names': [{'name': 'relay', 'upstream': '[::1]:1', 'upstream_address': '[::1]:1', 'reply_age_seconds': age}]}))
+        answers = iter([status(after['age'], 50), status(after['age'] + 1, 51, **after.get('drops', {}))])
+        return self.serve(lambda server, connection: next(answers)(server, connection))
+
+    def test_replies_that_ended(self):
+        self.fake_status(age=200)
+        self.assertIn('the last reply from [::1]:1 came 3min', self.check('replies')['replies']['fact'])
+
+    def test_replies_of_a_moment_ago(self):
+        self.fake_status(age=100)
+        self.check(None)
+
+    def test_drops_that_grow(self):
+        self.fake_status(age=1, drops={'write_timeout': 5, 'bad_source': 9})
+        step = self.check('limits')['limits']
+        self.assertEqual(step['fact'], '5 datagrams were dropped in one second: write_timeout')
+
+    def test_kernel_drops_that_grow(self):
+        self.fake_status(age=1, kernel=7)
+        self.assertIn('7 datagrams found the receive buffer full', self.check('limits')['limits']['fact'])
+
+    def test_limits(self):
+        home = self.upstream(answer=lambda data: data)
+        port, = self.begin(home, '--max-sessions', '2')
+        self.clients(port, 1)
+        self.check(None)
+        self.clients(port, 1)
+        step = self.check('limits')['limits']
+        self.assertIn('as many sessions', step['fact'])
+        self.assertIn('MaxSessions=', step['remedy'])
+
+    def test_on_a_terminal(self):
+        self.relay_that_works()
+        screen = self.screen('check', PAGER='false')
+        self.assertEqual(screen.wait(), 0)
+        self.assertIn('\033[0;1;32mok', screen.read())
+
+
+def main():
+    for binary in world.BINARY, CTL:
+        if not os.access(binary, os.X_OK):
+            sys.exit(f'UDP46_BINARY and UDP46CTL_BINARY must name the programs to test: {binary} is none')
+    if os.geteuid() != 0:
+        print('skipped: needs root, for namespaces of its own')
+        sys.exit(77)
+    if world.INSIDE not in os.environ:
+        os.environ.update({world.INSIDE: '1', 'UDP46_BINARY': os.path.abspath(world.BINARY),
+                           'UDP46CTL_BINARY': os.path.abspath(CTL)})
+        os.execvp('unshare', ['unshare', '--net', '--mount', '--propagation', 'private', '/usr/bin/python3',
+                              os.path.abspath(__file__), *sys.argv[1:]])
+    subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
+    world.private_files()
+    unittest.main(verbosity=2 if '-v' in sys.argv else 1)
+
+
+if __name__ == '__main__':
+    main()
