@@ -435,6 +435,26 @@ class CommandLine(CtlTest):
         self.assertIn('1 to 107 bytes', self.complaint('--socket=/' + 'x' * 107, where=False, status=2))
         self.assertIn(r'non\x1b[31msense', self.complaint('non\033[31msense', status=2))
 
+    def complete(self, *words):
+        """What bash offers for the last word"""
+        done = subprocess.run(['bash', '-c', '''compopt() { :; }; source "$1"; shift; COMP_WORDS=(udp46ctl "$@"); COMP_CWORD=$#
+            _udp46ctl udp46ctl "${COMP_WORDS[-1]}" "${COMP_WORDS[-2]}"; printf '%s\\n' "${COMPREPLY[@]}"''', 'bash',
+                               str(TOP / 'units' / 'udp46ctl.bash'), *words], capture_output=True, text=True, check=True)
+        self.assertEqual(done.stderr, '')
+        return done.stdout.split()
+
+    def test_completion(self):
+        self.assertEqual(self.complete('st'), ['status'])
+        self.assertEqual(self.complete('--no-'), ['--no-pager', '--no-legend'])
+        self.assertEqual(self.complete('sessions', '--js'), ['--json='])
+        self.assertEqual(self.complete('--json', '=', 'p'), ['pretty'])
+        self.assertEqual(self.complete('--sort', '='), ['bytes', 'age', 'idle', 'client'])
+        self.assertEqual(self.complete('--color', 'n'), ['never'])
+        self.assertEqual(self.complete('--limit', '='), [])
+        self.assertIn(str(TOP / 'units'), self.complete('--socket', '=', str(TOP / 'uni')))
+        shown = set(re.findall(r'^  ([a-z-]+=?)', self.out('--help').replace('--url=http', '--url='), flags=re.M))
+        self.assertEqual(set(self.complete('')), shown)
+
     def test_output_that_cannot_be_written(self):
         with open('/dev/full', 'w') as full:
             done = subprocess.run([CTL, '--help'], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
