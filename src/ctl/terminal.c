@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,20 +104,30 @@ void terminal_page(Terminal *terminal)
         (void)safe_close(ends[1]);
 }
 
+/* The error number of a write that failed may be long lost. A pipe remembers that nobody reads. */
+static bool reader_is_gone(void)
+{
+        struct pollfd out = {.fd = STDOUT_FILENO};
+
+        return poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 int terminal_done(Terminal *terminal)
 {
-        int r = 0;
+        bool failed;
 
         errno = 0;
-        if (fflush(stdout) != 0 || ferror(stdout))
-                r = errno == EPIPE ? 0 : errno ? -errno : -EIO;
+        failed = fflush(stdout) != 0 || ferror(stdout);
         if (terminal->pager > 0) {
                 (void)fclose(stdout); /* the pager sees the end */
                 while (waitpid(terminal->pager, NULL, 0) < 0 && errno == EINTR)
                         ;
                 terminal->pager = 0;
+                return 0;
         }
-        return r;
+        if (!failed || reader_is_gone())
+                return 0;
+        return errno > 0 ? -errno : -EIO;
 }
 
 /* --- looks --- */

@@ -338,6 +338,7 @@ class Commands(CtlTest):
         self.assertEqual(order('--sort=idle'), [b, c, a])
         self.assertEqual(order('--sort=client'), sorted((a, b, c), key=lambda name: int(name.split(':')[1])))
         self.assertEqual(order('--sort=bytes', '--limit=1'), [b], 'the limit is for what was sorted')
+        self.assertEqual(order('--sort=age', '--limit=1'), [a])
         self.assertEqual(order('--sort=idle', '--limit=2'), [b, c])
         lines = self.out('sessions', '--sort=bytes', '--no-legend').splitlines()
         self.assertEqual([line.split()[0] for line in lines], [b, a, c])
@@ -582,13 +583,13 @@ class Hostile(CtlTest):
                     connection.sendall(piece * (1 + 65536 // len(piece)))
         return self.serve(answer)
 
-    def check_bounded(self, text, *arguments):
+    def check_bounded(self, text, *arguments, seconds=45):
         before = time.monotonic()
         memory = ('prlimit', '--as=1500000000')
         if 'asan' in CTL or os.environ.get('ASAN_OPTIONS'):
             memory = ()  # its shadow takes terabytes of addresses
         self.assertIn(text, self.complaint(*arguments, prefix=memory, timeout=60))
-        self.assertLess(time.monotonic() - before, 45)
+        self.assertLess(time.monotonic() - before, seconds)
 
     def test_endless_status(self):
         self.endless(b'\r\n{"names": [', b'0,')
@@ -600,7 +601,12 @@ class Hostile(CtlTest):
 
     def test_endless_headers(self):
         self.endless(b'', b'X-More: yes\r\n')
-        self.check_bounded('endless headers', 'status')
+        self.check_bounded('endless headers', 'status', seconds=15)
+
+    def test_too_many_headers(self):
+        """Less than libcurl itself would bear"""
+        self.serve(http('{"names": [], "listeners": []}', headers='X-More: yes\r\n' * 8000))
+        self.assertIn('endless headers', self.complaint('status'))
 
     def test_endless_sessions(self):
         self.endless(b'\r\n[{}', b',{}')
@@ -727,9 +733,16 @@ class Terminal(CtlTest):
 
     def test_a_pager_that_leaves(self):
         self.script('pager-of-ours', 'read line; echo "$line"; exit 1\n')
+        self.daemon.kill()
+        os.unlink(self.socket)
+        self.serve(http('# a line of a long answer\n' * 100000))
         screen = self.screen('metrics', PAGER='pager-of-ours')
         self.assertEqual(screen.wait(), 0)
+        self.assertIn('# a line', screen.read())
         self.assertNotIn('udp46ctl:', screen.read())
+        done = subprocess.run(f'{CTL} --socket={self.socket} metrics | head -n 1', shell=True, capture_output=True, text=True,
+                              timeout=10, check=True)
+        self.assertEqual((done.stdout, done.stderr), ('# a line of a long answer\n', ''))
         screen = self.screen('metrics', PAGER='/nonexistent/pager')
         self.assertEqual(screen.wait(), 0)
 
@@ -763,7 +776,7 @@ class Live(CtlTest):
 
     def test_redraws(self):
         client, = self.clients(self.port, 1)
-        screen = self.screen('top', '--interval=200ms', columns=100)
+        screen = self.screen('top', '--interval=200ms', columns=160)
         screen.until(lambda text: len(screen.frames()) >= 2, 'it draws again')
         first = screen.frames()[-1]
         self.assertEqual(self.clients_of(screen), [self.name(client)])
@@ -772,6 +785,8 @@ class Live(CtlTest):
             time.sleep(0.02)
         screen.until(lambda text: any(re.search(r'forward [1-9]\d*/s, \d+\.\d [kM]B/s', frame[1]) for frame in screen.frames()),
                      'rates are shown')
+        self.assertRegex('\n'.join(line for frame in screen.frames() for line in frame),
+                         r'\n127\.\S+ +assured .* [kM]?B +[\d.]+ [kM]?B +[1-9][\d.]* [kM]?B +[1-9][\d.]* [kM]?B +127\.')
         self.assertNotEqual(screen.frames()[-1], first)
         self.ask(self.client(self.port))
         screen.until(lambda text: len(self.clients_of(screen)) == 2, 'a new session comes into sight')
