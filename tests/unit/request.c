@@ -64,7 +64,6 @@ START_TEST(names_may_have_blanks_around_them)
         ck_assert(request_host_is_ours("  a  b  ", "b", 1));
         ck_assert(!request_host_is_ours("  a  b  ", "", 0));
         ck_assert(!request_host_is_ours("", "", 0));
-        ck_assert(!request_host_is_ours("", NULL, 0));
         ck_assert(!request_host_is_ours("aa", "a", 1));
         ck_assert(!request_host_is_ours("a", "aa", 2));
 }
