@@ -11,6 +11,7 @@
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
+#include "base/priority.h"
 #include "daemon/control.h"
 #include "daemon/drops.h"
 #include "daemon/plan.h"
@@ -37,7 +38,6 @@ struct Control {
         Upstreams *upstreams; /* the i-th is that of the workers' i-th name */
         Workers *workers;
         bool serving, stopping;
-        uint64_t limit; /* of all sessions together */
 
         Status status;
         Drops *drops;
@@ -120,7 +120,7 @@ static void control_instruct(Control *control)
                            workers_n_descriptors(control->workers) + http_server_n_descriptors(control->http));
         if (whole.lowered)
                 say_lowered(control, &whole);
-        order.limit = control->limit = whole.sessions;
+        order.limit = whole.sessions;
         control_order(control, &order);
         workers_set_host_ports(control->workers, whole.host_ports);
         for (unsigned i = 0; i < n_names(control); i++) {
@@ -193,7 +193,7 @@ static void say_what_starts(Control *control)
         log_record_begin(&record, &sentences[SENTENCE_STARTING]);
         log_record_add(&record, "UDP46_VERSION", "%s", UDP46_VERSION);
         log_record_add(&record, "UDP46_CONFIG", "%s", control->config->path);
-        log_record_add(&record, "UDP46_LIMIT", "%" PRIu64, control->limit);
+        log_record_add(&record, "UDP46_LIMIT", "%" PRIu64, workers_totals(control->workers).limit);
         (void)log_writer_send(control->writer, &record);
         warn_of_unused_sections(control);
         say_about_places(control, SENTENCE_LISTENER_STARTED);
@@ -210,6 +210,7 @@ static int control_serve(Control *control)
         r = workers_start(control->workers);
         if (r < 0)
                 return r;
+        priority_make_way(); /* the workers have been started, and do not */
         control->serving = true;
         control_show_status(control);
         (void)sd_notify(0, "READY=1");

@@ -5,6 +5,7 @@
  */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "http/metrics.h"
@@ -38,6 +39,7 @@
         X(TRAINS_IN_PIECES, "counter", "udp46_trains_in_pieces_total",                                                \
           "Trains that had to be sent datagram by datagram.")                                                         \
         X(ICMP_ERRORS, "counter", "udp46_icmp_errors_total", "ICMP errors that upstreams or routers reported.")       \
+        X(LISTENER_INFO, "gauge", "udp46_listener_info", "A listener's address and its name, always 1.")              \
         X(WORKERS, "gauge", "udp46_workers", "Sockets that share the listener's address, each with a worker.")        \
         X(SESSIONS_PEAK, "gauge", "udp46_sessions_peak", "Most sessions at one time since the start.")                \
         X(SESSIONS_LIMIT, "gauge", "udp46_sessions_limit", "Sessions at most.")                                       \
@@ -49,6 +51,8 @@
         X(RESOLVE_FAILING, "gauge", "udp46_upstream_resolve_failing", "1 while the last question for it failed.")     \
         X(RESOLVES, "counter", "udp46_upstream_resolves_total",                                                       \
           "Questions for the upstream's name that came to an end, well or not.")                                      \
+        X(NAME_RESOLVE_ERRORS, "counter", "udp46_upstream_resolve_errors_total",                                      \
+          "Questions for the upstream's name that failed.")                                                           \
         X(RESOLVE_TIME, "gauge", "udp46_upstream_resolve_duration_seconds", "How long the last answer took.")         \
         X(RESOLVE_AGE, "gauge", "udp46_upstream_resolve_age_seconds", "Since the address was last confirmed.")        \
         X(REPLY_AGE, "gauge", "udp46_upstream_reply_age_seconds",                                                     \
@@ -411,6 +415,12 @@ static double resolves(const View *view, const ViewName *name)
         return (double)name->n_resolves;
 }
 
+static double resolve_errors(const View *view, const ViewName *name)
+{
+        (void)view;
+        return (double)name->n_resolve_errors;
+}
+
 static double resolve_time(const View *view, const ViewName *name)
 {
         (void)view;
@@ -467,6 +477,7 @@ static void write_names(FILE *to, const View *view)
         each_name(to, view, METRIC_UPSTREAM_RESOLVED, resolved);
         each_name(to, view, METRIC_RESOLVE_FAILING, resolve_failing);
         each_name(to, view, METRIC_RESOLVES, resolves);
+        each_name(to, view, METRIC_NAME_RESOLVE_ERRORS, resolve_errors);
         each_name(to, view, METRIC_RESOLVE_TIME, resolve_time);
         each_name(to, view, METRIC_RESOLVE_AGE, resolve_age);
         each_name(to, view, METRIC_REPLY_AGE, reply_age);
@@ -547,12 +558,35 @@ static void write_all(FILE *to, const View *view)
         write_process(to, &view->process);
 }
 
+static bool is_told(const View *view, size_t i)
+{
+        for (size_t k = view->places[i].first; k < i; k++)
+                if (view->places[k].first == view->places[i].first &&
+                    strcmp(view->places[k].name, view->places[i].name) == 0)
+                        return true;
+        return false;
+}
+
+/* On several devices one address may have several names. */
+static void write_listener_info(FILE *to, const View *view)
+{
+        head(to, &metrics[METRIC_LISTENER_INFO]);
+        for (size_t i = 0; i < view->n_places; i++) {
+                if (is_told(view, i))
+                        continue;
+                place_series(to, METRIC_LISTENER_INFO, &view->places[i]);
+                label(to, ",", "name", view->places[i].name);
+                (void)fputs("} 1\n", to);
+        }
+}
+
 void metrics_write(FILE *to, const View *view)
 {
         _cleanup_free_ ViewPlace *places = NULL;
         View merged;
         size_t i = 0;
 
+        write_listener_info(to, view);
         while (i < view->n_places && is_first(view, i))
                 i++;
         if (i < view->n_places)

@@ -27,7 +27,7 @@ struct Listener {
         Watch watch;
         int fd; /* owned */
         uint16_t index;
-        uint8_t next_read; /* datagrams that the next read asks for; 0: nothing was read yet */
+        uint8_t next_read; /* datagrams that the next read asks for */
         bool busy;         /* there was more than the last read could take */
         Address bound;
         Policy *policy; /* borrowed from the relay */

@@ -7,7 +7,7 @@
  */
 #include "relay/session.h"
 
-enum { LISTING_ROWS_MAX = 64 };
+enum { LISTING_ROWS_MAX = 16 };
 
 typedef struct ListingRow {
         uint64_t id;

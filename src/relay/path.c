@@ -157,7 +157,7 @@ int path_forward(Watch *listener_watch, void *userdata, usec_t now)
         Listener *listener = container_of(listener_watch, Listener, watch);
         Relay *relay = userdata;
         Batch *batch = relay->batch;
-        unsigned asked = listener->next_read > 0 ? listener->next_read : READ_ONE, n_runs;
+        unsigned asked = listener->next_read, n_runs;
         Run runs[BATCH_MAX];
         int r;
 

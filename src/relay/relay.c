@@ -111,6 +111,7 @@ int relay_add_listener(Relay *relay, const ListenerKind *kind, int fd, Policy *p
         listener->fd = fd;
         listener->index = relay->n_listeners;
         listener->policy = policy;
+        listener->next_read = 1;
         r = udp_adopt_listener(fd, &listener->bound);
         if (r < 0)
                 return r;

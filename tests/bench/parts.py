@@ -2,6 +2,7 @@
 """The parts of the bench. Each measures one thing with all peers for which it makes sense, taking turns in rounds, and
 returns what the report shows: {peer: {what: Figures}}, one level deeper where there are cases.
 """
+import contextlib
 import pathlib
 import threading
 import time
@@ -23,6 +24,7 @@ MODERATE = 5000          # a second
 BURST, HANDSHAKE = 9000, 148  # clients; bytes, as of the first datagram of a tunnel
 IDLE_SECONDS = 3.0
 EXPIRY_TIMEOUT = 4
+SCRAPES = ("/metrics", "/debug/sessions")
 BACKGROUND = 250         # idle sessions begin here; client 0 is the flow that goes on
 
 
@@ -255,6 +257,23 @@ def expiry(bench, sessions, timeout=EXPIRY_TIMEOUT):
     bench.say(f"expiry of {sessions}: " + ", ".join(
         f"{n} {found[n]['quiet p999'].median:.0f} → {found[n]['meanwhile p999'].median:.0f} µs" for n in names))
     return found
+
+
+def scrape(bench, sessions):
+    """What a flow feels while somebody has all sessions written out, again and again, on the relay's one core."""
+    found = table(("quiet", *SCRAPES), "p50", "p99", "p999", "took")
+    with bench.at_home(whole=True), Relay(UDP46, bench, more=peers.HTTP_FLAGS) as relay:
+        bench.ask_new(relay, 1, first=0)
+        n = bench.ask_new(relay, sessions, first=BACKGROUND)["answered"]
+        for _ in range(bench.rounds):
+            for name, figures in found.items():
+                with contextlib.nullcontext([]) if name == "quiet" else peers.scraped(name) as took:
+                    ways = bench.offer_once(relay, PLAIN, 0, bench.seconds, ASKS, "-", False).ways
+                figures["took"] += [seconds * 1e3 for seconds in took]
+                for what in ("p50", "p99", "p999"):
+                    figures[what].append(ways[what])
+    bench.say(f"scrapes of {n} sessions, p99: " + ", ".join(f"{name} {f['p99'].median:.0f} µs" for name, f in found.items()))
+    return {UDP46: found, "sessions": n}
 
 
 def sessions_cost(bench, counts):

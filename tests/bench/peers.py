@@ -12,6 +12,7 @@ import pathlib
 import resource
 import shutil
 import subprocess
+import threading
 import time
 
 import world
@@ -19,12 +20,14 @@ from world import LISTEN, RELAY, RELAY_CORE, UPSTREAM
 
 UDP46, IDEAL, NGINX, SOCAT, NOBODY = "udp46", "ideal loop", "nginx stream", "socat", "direct"
 PACKAGES = {"ip": "iproute2", "ethtool": "ethtool", "cc": "gcc", "setpriv": "util-linux", "sysctl": "procps",
-            "nginx": "nginx", "socat": "socat"}
+            "nginx": "nginx", "socat": "socat", "curl": "curl"}
 NGINX_MODULE = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 BUFFER = 8 << 20
 SOCAT_SESSIONS = 64  # it forks for each client
 IDEAL_BATCH = 32
 FILES_RESERVED = 100
+HTTP = "127.0.0.1:9108"
+HTTP_FLAGS = ("--metrics.enabled", f"--metrics.listen={HTTP}", "--metrics.session-labels")
 
 ACTIVATE = f"""
 import os, socket, sys
@@ -144,14 +147,15 @@ def command(peer, binary, scratch, timeout):
 class Relay:
     """A peer at work in the relay's namespace; or nobody, and then the way is direct."""
 
-    def __init__(self, name, bench, timeout=600):
-        self.name, self.bench, self.timeout = name, bench, timeout
+    def __init__(self, name, bench, timeout=600, more=()):
+        self.name, self.bench, self.timeout, self.more = name, bench, timeout, more
         self.process, self.known = None, []
 
     def __enter__(self):
         if self.name == NOBODY:
             return self
         line = command(self.bench.peers[self.name], self.bench.binary, self.bench.scratch, self.timeout)
+        line += self.more
         self.process = subprocess.Popen(world.inside(RELAY, RELAY_CORE, *line), stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE if self.bench.verbose else subprocess.DEVNULL)
         try:
@@ -207,6 +211,26 @@ class Relay:
             self.process.kill()
             self.process.wait()
         world.end_processes(RELAY)
+
+
+@contextlib.contextmanager
+def scraped(path):
+    """Somebody asks udp46 for this again and again. Yields the seconds that each answer took."""
+    line = world.inside(RELAY, world.LOAD_CORE, "nice", "-n", "19", "curl", "-sfo", "/dev/null", "-w", "%{time_total}",
+                        f"http://{HTTP}{path}")
+    stop, took = threading.Event(), []
+
+    def ask():
+        while not stop.is_set():
+            took.append(float(world.run(*line)))
+
+    scraper = threading.Thread(target=ask)
+    scraper.start()
+    try:
+        yield took
+    finally:
+        stop.set()
+        scraper.join()
 
 
 def load(bench, *arguments):

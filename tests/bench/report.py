@@ -30,13 +30,23 @@ def processor():
     return os.uname().machine
 
 
+def arguments():
+    """The command line, but for where files are on this machine."""
+    words = iter(sys.argv[1:])
+    for word in words:
+        if word in ("--binary", "--output"):
+            next(words, None)
+        elif not word.startswith(("--binary=", "--output=")):
+            yield word
+
+
 def facts(bench, options, notes, files):
     versions = ", ".join(f"{peer.name} {peer.version}" for peer in bench.peers.values())
     lines = [
         f"date: {datetime.date.today()}",
-        f"machine: {os.cpu_count()} cores, {processor()}, Linux {os.uname().release}",
+        f"machine: {os.cpu_count()} cores, {processor()}, Linux {os.uname().release.split('-')[0]}",
         f"peers: {versions}",
-        f"command: `{shlex.join(['tests/bench/run', *sys.argv[1:]])}`",
+        f"command: `{shlex.join(['tests/bench/run', *arguments()])}`",
         f"rounds: {options.rounds}, of {options.seconds:g} s each; figures are medians, brackets hold the spread",
         f"open files: at most {files:,}; up to {bench.sessions:,} idle sessions",
     ]
@@ -201,6 +211,17 @@ def write_expiry(found):
             *rows(("peer", "took, ms", "quiet p50", "p99", "p99.9", "meanwhile p50", "p99", "p99.9"), body)]
 
 
+def write_scrape(found):
+    if not found:
+        return []
+    body = [(name, *(figure(f[what]) for what in ("p50", "p99", "p999")), figure(f["took"])) for name, f in
+            found[UDP46].items()]
+    return ["## While sessions are written out", "",
+            f"{found['sessions']:,} sessions, each with its own series; one answer after the other, on the relay's one core. "
+            "Round trips of a flow in µs; how long an answer takes.", "",
+            *rows(("asked for", "p50", "p99", "p99.9", "took, ms"), body)]
+
+
 def session_cell(figures, ideal):
     return (f"{figure(figures['cost'], 1, '{:.2f}')}, {relative(figures['cost'].median, ideal['cost'].median)}, "
             f"{figures['loss'].median:.2%}")
@@ -247,7 +268,7 @@ def write(output, about, results, targets):
     """README.md and its plots; what an earlier run left is replaced."""
     writers = (("throughput", write_throughput), ("round-trip", write_round_trip), ("memory", write_memory),
                ("burst", write_burst), ("establishment", write_establishment), ("idle", write_idle),
-               ("expiry", write_expiry), ("sessions", write_sessions))
+               ("expiry", write_expiry), ("scrape", write_scrape), ("sessions", write_sessions))
     lines = ["# Benchmarks", "", "<!-- Written by tests/bench/run. -->", "",
              "udp46 beside an ideal loop (`tests/bench/ideal.c`: one listener, one leg, no table: the ceiling of the "
              "socket interface), nginx stream and socat, on one machine, in one run. Absolute figures are that "

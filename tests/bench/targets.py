@@ -94,8 +94,16 @@ def expiries(results):
                      more < 1000)
 
 
+def scrapes(results):
+    found = results.get("scrape", {}).get(UDP46, {})
+    for name in found:
+        if name != "quiet":
+            yield ratio(f"everything is written out, {name}: p99 of a flow's round trips, of the quiet ones",
+                        found[name]["p99"].median, found["quiet"]["p99"].median, most=1.10)
+
+
 def judged(results):
-    return [target for part in (trains, plain, round_trips, bursts, memories, idles, expiries)
+    return [target for part in (trains, plain, round_trips, bursts, memories, idles, expiries, scrapes)
             for target in part(results)]
 
 

@@ -556,6 +556,7 @@ class Metrics(HttpTestCase):
         self.assertEqual(status['unreplied'], s.sum('udp46_sessions', state='unreplied'))
         self.assertEqual([place['listener'] for place in status['listeners']], listeners)
         for place in status['listeners']:
+            self.assertEqual(s.value('udp46_listener_info', listener=place['listener'], name=place['name']), 1)
             for direction in DIRECTIONS:
                 labels = {'listener': place['listener'], 'direction': direction}
                 self.assertEqual(place[direction]['received'], s.value('udp46_received_total', **labels))
@@ -612,6 +613,8 @@ class Metrics(HttpTestCase):
         s = self.scrape()
         self.assertEqual(s.value('udp46_datagrams_total', listener=f'0.0.0.0:{port}', direction=DIRECTIONS[0]), 3)
         self.assertEqual(s.value('udp46_workers', listener=f'0.0.0.0:{port}'), 2)
+        self.assertEqual(s.value('udp46_listener_info', listener=f'0.0.0.0:{port}', name='relay'), 1)
+        self.assertEqual(s.sum('udp46_listener_info'), 1)
 
     def test_histograms(self):
         self.serve(self.upstream(answer=lambda data: None if data == b'silent' else data), '--unreplied-timeout=400ms',
@@ -712,6 +715,7 @@ class Metrics(HttpTestCase):
         self.assertEqual(s.value('udp46_upstream_resolve_failing', name='relay'), 0)
         self.assertEqual(s.value('udp46_upstream_resolves_total', name='relay'), 1)
         self.assertEqual(s.value('udp46_dns_resolve_errors_total'), 0)
+        self.assertEqual(s.value('udp46_upstream_resolve_errors_total', name='relay'), 0)
         self.assertLess(s.value('udp46_upstream_resolve_age_seconds', name='relay'), 10)
         self.assertLess(s.value('udp46_upstream_resolve_duration_seconds', name='relay'), 5)
 

@@ -7,6 +7,7 @@ names come from a /etc/hosts of the tests' own, and no name service answers. UDP
 Exit status 77: not allowed here.
 """
 
+import collections
 import contextlib
 import json
 import os
@@ -630,13 +631,23 @@ class Workers(TestCase):
         return daemon, port
 
     @staticmethod
-    def n_workers(daemon):
-        tasks = f'/proc/{daemon.process.pid}/task'
-        names = []
-        for task in os.listdir(tasks):
-            with open(f'{tasks}/{task}/comm') as file:
-                names.append(file.read().strip())
-        return names.count('udp46-worker')
+    def threads(daemon):
+        """[(name, how nice)]"""
+        found = []
+        for task in os.listdir(f'/proc/{daemon.process.pid}/task'):
+            with open(f'/proc/{daemon.process.pid}/task/{task}/stat') as file:
+                name, rest = file.read().split('(', 1)[1].rsplit(')', 1)
+            found.append((name, int(rest.split()[16])))
+        return found
+
+    def n_workers(self, daemon):
+        return [name for name, _ in self.threads(daemon)].count('udp46-worker')
+
+    def test_who_carries_no_datagrams_makes_way(self):
+        daemon, port = self.begin(2)
+        self.ask(self.client(port), b'it serves')
+        self.assertEqual(collections.Counter(self.threads(daemon)),
+                         {('udp46-worker', 0): 2, ('udp46', 10): 1, ('udp46-log', 10): 1, ('udp46-resolve', 10): 1})
 
     def test_each_client_stays_with_its_worker(self):
         upstream = self.upstream()
