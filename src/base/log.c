@@ -18,7 +18,6 @@
 
 #include "base/log.h"
 #include "base/mailbox.h"
-#include "base/priority.h"
 
 #define FIELD_PREFIX "UDP46_"
 
@@ -187,7 +186,6 @@ static void *log_thread(void *userdata)
         bool stop = false;
 
         (void)pthread_setname_np(pthread_self(), "udp46-log");
-        priority_make_way();
         for (size_t i = 0; i < log->n_writers; i++)
                 fds[i] = (struct pollfd){.fd = mailbox_get_fd(log->writers[i].box), .events = POLLIN};
         fds[log->n_writers] = (struct pollfd){.fd = log->stop_fd, .events = POLLIN};

@@ -14,7 +14,6 @@
 #include <time.h>
 
 #include "base/mailbox.h"
-#include "base/priority.h"
 #include "resolve/resolver.h"
 
 enum { QUESTIONS_MAX = 512 };
@@ -75,7 +74,6 @@ static void *resolver_thread(void *userdata)
         ResolverQuestion question;
 
         (void)pthread_setname_np(pthread_self(), "udp46-resolve");
-        priority_make_way();
         while (poll(fds, ELEMENTSOF(fds), -1) < 0 || !fds[1].revents) {
                 mailbox_quiet(resolver->questions);
                 while (mailbox_take(resolver->questions, &question)) {

@@ -255,6 +255,14 @@ class Service(Installed):
         self.assertEqual(status["NoNewPrivs"], "1")
         self.assertEqual(status["Seccomp"], "2")
 
+    def test_control_thread_makes_way(self):
+        """The system-call filter lets it take the scheduler's idle policy."""
+        self.relay()
+        pid = self.machine.show("udp46.service", "MainPID")
+        stat = self.machine.run("sh", "-c", f"cat /proc/{pid}/task/*/stat").stdout
+        policies = {line.split("(")[1].split(")")[0]: line.rsplit(")", 1)[1].split()[38] for line in stat.splitlines()}
+        self.assertEqual((policies["udp46"], policies["udp46-worker"]), ("5", "0"))  # SCHED_IDLE, SCHED_OTHER
+
     def test_receive_buffer(self):
         self.relay()
         lines = self.machine.run("ss", "--udp", "--all", "--memory", "--numeric", "--oneline", "src", ":51820").stdout

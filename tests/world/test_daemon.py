@@ -632,22 +632,23 @@ class Workers(TestCase):
 
     @staticmethod
     def threads(daemon):
-        """[(name, how nice)]"""
+        """[(name, scheduling policy)]"""
         found = []
         for task in os.listdir(f'/proc/{daemon.process.pid}/task'):
             with open(f'/proc/{daemon.process.pid}/task/{task}/stat') as file:
                 name, rest = file.read().split('(', 1)[1].rsplit(')', 1)
-            found.append((name, int(rest.split()[16])))
+            found.append((name, int(rest.split()[38])))
         return found
 
     def n_workers(self, daemon):
         return [name for name, _ in self.threads(daemon)].count('udp46-worker')
 
-    def test_who_carries_no_datagrams_makes_way(self):
+    def test_the_control_thread_makes_way(self):
         daemon, port = self.begin(2)
         self.ask(self.client(port), b'it serves')
         self.assertEqual(collections.Counter(self.threads(daemon)),
-                         {('udp46-worker', 0): 2, ('udp46', 10): 1, ('udp46-log', 10): 1, ('udp46-resolve', 10): 1})
+                         {('udp46-worker', os.SCHED_OTHER): 2, ('udp46', os.SCHED_IDLE): 1,
+                          ('udp46-log', os.SCHED_OTHER): 1, ('udp46-resolve', os.SCHED_OTHER): 1})
 
     def test_each_client_stays_with_its_worker(self):
         upstream = self.upstream()
