@@ -5,7 +5,6 @@
  * Refuses: to serve before it knows where to, within reason. Datagrams that arrive meanwhile wait in the kernel.
  */
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -199,16 +198,6 @@ static void say_what_starts(Control *control)
         say_about_places(control, SENTENCE_LISTENER_STARTED);
 }
 
-/*
- * On one core a worker that wakes up waits while this thread works: for the rest of a slice, 3 ms, also if this one is
- * nice (Linux 6.6 and later). What is idle is always interrupted; when a worker takes all it can get, 0.3 % of the core
- * remain. The workers have been started, and do not inherit it. Takes no privilege; without it all else is as before.
- */
-static void make_way(void)
-{
-        (void)sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0});
-}
-
 static int control_serve(Control *control)
 {
         int r;
@@ -220,7 +209,6 @@ static int control_serve(Control *control)
         r = workers_start(control->workers);
         if (r < 0)
                 return r;
-        make_way();
         control->serving = true;
         control_show_status(control);
         (void)sd_notify(0, "READY=1");

@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "http/body.h"
 
-typedef enum Step { STEP_BEGIN, STEP_WALK, STEP_ROWS, STEP_END, STEP_DONE, STEP_FAILED } Step;
+typedef enum Step { STEP_BEGIN, STEP_WALK, STEP_ASK, STEP_ROWS, STEP_END, STEP_DONE, STEP_FAILED } Step;
 
 typedef struct Making {
         Body body; /* first: what the kinds see */
@@ -19,7 +19,9 @@ typedef struct Making {
         unsigned n_walks;
         void *walk;
         bool waiting; /* for a slice, suspended */
-        char *text;   /* what is made and not yet sent: from `sent` on */
+        bool last;    /* the slice is the walk's last one */
+        Listing slice;
+        char *text; /* what is made and not yet sent: from `sent` on */
         size_t size, sent;
 } Making;
 
@@ -59,12 +61,6 @@ static void piece_close(Making *making, FILE *to)
                 making->step = STEP_FAILED;
 }
 
-static void rows_make(Making *making, FILE *to, const Listing *slice)
-{
-        for (unsigned i = 0; i < slice->n; i++)
-                making->body.kind->row(&making->body, to, &slice->rows[i]);
-}
-
 static void walk_done(Making *making)
 {
         making->body.source->walk_end(making->walk);
@@ -73,21 +69,27 @@ static void walk_done(Making *making)
         making->step = making->body.walk < making->n_walks ? STEP_WALK : STEP_END;
 }
 
+/* Whoever brings it has more to do: it is rendered when libmicrohttpd asks. */
 static void slice_ready(void *userdata, const Listing *slice, bool last)
 {
         Making *making = userdata;
-        FILE *to = piece_open(making);
 
         making->waiting = false;
-        if (slice && to)
-                rows_make(making, to, slice);
-        piece_close(making, to);
-        if (!slice)
-                making->step = STEP_FAILED;
-        else if ((last || making->body.enough) && making->step == STEP_ROWS)
-                walk_done(making);
+        making->step = slice ? STEP_ROWS : STEP_FAILED;
+        if (slice)
+                making->slice = *slice;
+        making->last = last;
         MHD_resume_connection(making->connection);
         making->wake.wake(making->wake.userdata); /* `making` may be gone after this */
+}
+
+static void rows_make(Making *making)
+{
+        FILE *to = piece_open(making);
+
+        for (unsigned i = 0; to && i < making->slice.n; i++)
+                making->body.kind->row(&making->body, to, &making->slice.rows[i]);
+        piece_close(making, to);
 }
 
 /* One step; what it made is in the text. May leave the connection suspended. */
@@ -101,18 +103,24 @@ static void making_step(Making *making)
                 MAKE(making, begin);
                 break;
         case STEP_WALK:
-                making->step = STEP_ROWS;
+                making->step = STEP_ASK;
                 MAKE(making, walk);
                 making->walk = source->walk_begin(source->userdata);
                 if (!making->walk)
                         making->step = STEP_FAILED;
                 break;
-        case STEP_ROWS:
+        case STEP_ASK:
                 making->waiting = source->walk_next(making->walk, slice_ready, making);
                 if (making->waiting)
                         MHD_suspend_connection(making->connection);
                 else
                         making->step = STEP_FAILED;
+                break;
+        case STEP_ROWS:
+                making->step = STEP_ASK;
+                rows_make(making);
+                if ((making->last || making->body.enough) && making->step != STEP_FAILED)
+                        walk_done(making);
                 break;
         case STEP_END:
                 making->step = STEP_DONE;

@@ -7,6 +7,8 @@
  */
 #include <errno.h>
 #include <microhttpd.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -46,6 +48,7 @@ struct HttpServer {
         List connections;
         sd_event_source *deadline;
         char policy[PAGE_POLICY_MAX]; /* what a browser may do with any of the answers */
+        bool makes_way;               /* for whoever else wants the core, while it works */
         bool closed;                  /* libmicrohttpd gets no turn any more: it could begin another answer */
 };
 
@@ -63,6 +66,39 @@ static const Resource resources[] = {
 
 /* --- the loop --- */
 
+static bool take_policy(int policy)
+{
+        return sched_setscheduler(0, policy, &(struct sched_param){0}) == 0;
+}
+
+static void *try_policies(void *userdata)
+{
+        *(bool *)userdata = take_policy(SCHED_IDLE) && take_policy(SCHED_OTHER);
+        return NULL;
+}
+
+/* May a thread come back from the idle policy? That takes a privilege or RLIMIT_NICE, see sched(7): one tries it. */
+static bool may_make_way(void)
+{
+        bool may = false;
+        pthread_t thread;
+
+        if (pthread_create(&thread, NULL, try_policies, &may) == 0)
+                (void)pthread_join(thread, NULL);
+        return may;
+}
+
+/*
+ * On one core a worker that wakes up would wait for the rest of a scheduler's slice, 3 ms, while an answer is made,
+ * even if this thread were nice (Linux 6.6 and later). What is idle is interrupted at once. Only for the turn: signals
+ * and the watchdog do not make way.
+ */
+static void make_way(const HttpServer *server, bool on)
+{
+        if (server->makes_way)
+                (void)take_policy(on ? SCHED_IDLE : SCHED_OTHER);
+}
+
 static void listening_turn(void *userdata)
 {
         Listening *listening = userdata;
@@ -71,9 +107,11 @@ static void listening_turn(void *userdata)
 
         if (listening->server->closed)
                 return;
+        make_way(listening->server, true);
         (void)MHD_run(listening->daemon);
         if (full && listening->n_connections < HTTP_CONNECTIONS_MAX)
                 (void)MHD_run(listening->daemon);
+        make_way(listening->server, false);
         if (MHD_get_timeout(listening->daemon, &milliseconds) != MHD_YES) {
                 (void)sd_event_source_set_enabled(listening->timer, SD_EVENT_OFF);
                 return;
@@ -355,6 +393,7 @@ int http_server_new(HttpServer **ret, sd_event *event, const ViewSource *source)
                 return -ENOMEM;
         server->event = sd_event_ref(event);
         server->source = source;
+        server->makes_way = may_make_way();
         page_policy_format(server->policy);
         r = sd_event_add_time(event, &server->deadline, CLOCK_MONOTONIC, UINT64_MAX, USEC_PER_SEC, on_deadline, server);
         if (r < 0)

@@ -1386,6 +1386,28 @@ class Large(HttpTestCase):
         self.assertEqual([t for t in took if t != t], [])
         return sorted(took)[int(len(took) * 0.99)]
 
+    def policies(self):
+        """{scheduling policy of the thread that answers}, looked at for as long as somebody reads all sessions."""
+        pid = self.daemon.process.pid
+        reader = threading.Thread(target=lambda: [self.sessions() for _ in range(3)])
+        found = set()
+        reader.start()
+        while reader.is_alive():
+            with open(f'/proc/{pid}/task/{pid}/stat', encoding='ascii') as stat:
+                found.add(int(stat.read().rsplit(')', 1)[1].split()[38]))
+        return found
+
+    def test_it_makes_way_while_it_answers(self):
+        self.serve(self.echo(), '--session-timeout=10m', '--max-sessions=4000')
+        self.crowd(3000)
+        self.assertEqual(self.policies(), {os.SCHED_OTHER, os.SCHED_IDLE})
+
+    def test_it_makes_no_way_if_it_cannot_come_back(self):
+        self.serve(self.echo(), '--session-timeout=10m', '--max-sessions=4000',
+                   command=['/usr/bin/prlimit', '--nice=0:0', 'setpriv', '--bounding-set=-all'])
+        self.crowd(1000)
+        self.assertEqual(self.policies(), {os.SCHED_OTHER})
+
     def test_a_scrape_of_all(self):
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         n = min(15000, hard - 500)

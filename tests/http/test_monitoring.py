@@ -238,6 +238,8 @@ scrape_configs:
         families = {re.sub(r'_(bucket|sum|count)$', '', name) for name in self.scraped}
         self.assertEqual(families - {re.sub(r'_bucket$', '', name) for name in shown},
                          {'udp46_listeners',  # so many as there are lines in the panels
+                          'udp46_listener_info',  # for joins
+                          'udp46_dns_resolve_errors_total',  # the sum of udp46_upstream_resolve_errors_total
                           'udp46_errors_total',  # the same as udp46_icmp_errors_total
                           'udp46_sessions_expired_total'})  # a part of udp46_sessions_closed_total
 
