@@ -148,9 +148,12 @@ static const View *look(void *userdata)
         Viewer *viewer = userdata;
         const WorkersTotals totals = workers_totals(viewer->workers);
         View *view = &viewer->view;
+        int64_t offset;
 
         view->now = clock_monotonic();
-        view->clock_offset = clock_offset(view->now);
+        offset = clock_offset(view->now);
+        if (llabs(offset - view->clock_offset) > USEC_PER_MSEC) /* else the same moment would be told in many ways */
+                view->clock_offset = offset;
         view->sessions = totals.sessions;
         view->peak = totals.peak;
         view->limit = totals.limit;

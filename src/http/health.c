@@ -59,19 +59,42 @@ static uint64_t sum_drops(const uint64_t verdicts[static N_VERDICTS])
         return n;
 }
 
-static void judge_unanswered(Finding *finding, const ViewName *name, const uint64_t verdicts[static N_VERDICTS])
+/* ICMP errors that came back from where the name's clients are carried to. */
+static uint64_t sum_icmp_errors(const View *view, const ViewName *name)
 {
-        uint64_t dropped = sum_drops(verdicts);
-        char n[HTML_NUMBER_MAX];
+        uint64_t n = 0;
+
+        for (size_t i = 0; i < view->n_places; i++)
+                if (strcmp(view->places[i].name, name->name) == 0)
+                        n += counter_get(&view->places[i].stats.icmp_errors);
+        return n;
+}
+
+static void judge_unanswered(Finding *finding, const View *view, const ViewName *name,
+                             const uint64_t verdicts[static N_VERDICTS])
+{
+        uint64_t dropped = sum_drops(verdicts), icmp_errors = sum_icmp_errors(view, name);
+        char n[HTML_NUMBER_MAX], refused[HTML_NUMBER_MAX];
         Verdict most = most_frequent_drop(verdicts);
 
-        if (verdicts[VERDICT_FORWARDED] > 0)
+        if (verdicts[VERDICT_FORWARDED] > 0 && icmp_errors > 0)
+                find(finding, HEALTH_DOUBTFUL, "No answer yet",
+                     "%s datagram%s went to %s, and nothing has come back but %s ICMP error%s: nothing listens there, "
+                     "or "
+                     "a firewall refuses",
+                     html_format_count(n, verdicts[VERDICT_FORWARDED]), verdicts[VERDICT_FORWARDED] == 1 ? "" : "s",
+                     name->upstream, html_format_count(refused, icmp_errors), icmp_errors == 1 ? "" : "s");
+        else if (verdicts[VERDICT_FORWARDED] > 0)
                 find(finding, HEALTH_DOUBTFUL, "No answer yet", "%s datagram%s went to %s, and nothing has come back",
                      html_format_count(n, verdicts[VERDICT_FORWARDED]), verdicts[VERDICT_FORWARDED] == 1 ? "" : "s",
                      name->upstream);
         else if (dropped > verdicts[VERDICT_BAD_SOURCE])
                 find(finding, HEALTH_BAD, "No", "none of the %s datagrams from clients could be sent on, most often %s",
                      html_format_count(n, dropped), verdict_meaning(most));
+        else if (dropped > 0)
+                find(finding, HEALTH_WAITING, "Waiting",
+                     "for the first honest datagram to %s: so far %s came, from where nobody can have sent",
+                     name->upstream, html_format_count(n, dropped));
         else
                 find(finding, HEALTH_WAITING, "Waiting", "for the first datagram from a client to %s", name->upstream);
 }
@@ -103,7 +126,7 @@ Finding health_of_name(const View *view, size_t i, usec_t asked)
                 find(&finding, HEALTH_BAD, "No", "the address of %s is not known: %s", name->upstream,
                      *name->why ? name->why : "there is no answer from the name service yet");
         else if (name->last_reply == 0)
-                judge_unanswered(&finding, name, verdicts);
+                judge_unanswered(&finding, view, name, verdicts);
         else
                 judge_answered(&finding, view, name, asked);
         return finding;

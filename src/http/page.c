@@ -162,7 +162,8 @@ static void write_head(const Page *page, FILE *to)
                     "<meta name=\"color-scheme\" content=\"light dark\">",
                     to);
         if (page->body->query.asked.refresh)
-                (void)fprintf(to, "<meta http-equiv=\"refresh\" content=\"%d\">", PAGE_REFRESH_SECONDS);
+                (void)fprintf(to, "<meta http-equiv=\"refresh\" content=\"%" PRIu32 "\">",
+                              page->body->query.asked.refresh);
         (void)fputs("<title>udp46: ", to);
         html_text(to, page->health.finding.word);
         (void)fprintf(to, "</title>\n<style>%s</style></head>\n<body>\n", page_style);
@@ -184,7 +185,8 @@ static void write_banner(const Page *page, FILE *to)
                       "</p><p>up %s</p><p>as of <time datetime=\"%s\">%s UTC</time></p><nav aria-label=\"This page\">",
                       html_format_span(span, usec_sub(view->now, view->started)), date, clock);
         if (page->body->query.asked.refresh)
-                (void)fprintf(to, "Loads again every %d s. <a href=\"/\">Stop that</a>", PAGE_REFRESH_SECONDS);
+                (void)fprintf(to, "Loads again every %" PRIu32 " s. <a href=\"/\">Stop that</a>",
+                              page->body->query.asked.refresh);
         else
                 (void)fprintf(to, "<a href=\"/\">Look again</a> or <a href=\"/?refresh=%d\">every %d s</a>",
                               PAGE_REFRESH_SECONDS, PAGE_REFRESH_SECONDS);
@@ -598,10 +600,10 @@ static void write_sessions(const Page *page, FILE *to)
                 return;
         }
         table_begin(to,
-                    page->body->query.mask_clients
-                                    ? "At most ten, by bytes of both directions. Clients are masked here; "
-                                      "HttpShowClients=yes shows them, and so does the Unix socket."
-                                    : "At most ten, by bytes of both directions.",
+                    page->body->query.mask_clients ? "At most ten, by bytes of both directions. Clients are masked on "
+                                                     "this page, unless "
+                                                     "HttpShowClients=yes; /debug/sessions shows them."
+                                                   : "At most ten, by bytes of both directions.",
                     columns, ELEMENTSOF(columns));
         for (unsigned i = 0; i < page->body->n_top; i++)
                 write_session(page, to, &page->body->top[i], columns);

@@ -102,24 +102,37 @@ static const char *take_client(RequestQuery *query, const char *value, size_t le
         return NULL;
 }
 
-static const char *take_limit(RequestQuery *query, const char *value, size_t length)
+/* false: it is none, or none that fits. */
+static bool to_number(uint64_t *ret, const char *value, size_t length)
 {
         char text[20]; /* 19 digits fit into 64 bits */
 
+        if (!value || !are_digits(value, length) || !to_text(text, sizeof(text), value, length))
+                return false;
+        *ret = strtoull(text, NULL, 10);
+        return true;
+}
+
+static const char *take_limit(RequestQuery *query, const char *value, size_t length)
+{
         if (query->limited)
                 return "limit: given twice\n";
-        if (!value || !are_digits(value, length) || !to_text(text, sizeof(text), value, length))
-                return "limit: expected a number\n";
+        if (!to_number(&query->limit, value, length))
+                return "limit: expected a number of at most 19 digits\n";
         query->limited = true;
-        query->limit = strtoull(text, NULL, 10);
         return NULL;
 }
 
-/* Whatever its value: the page has one pause. */
 static const char *take_refresh(RequestQuery *query, const char *value, size_t length)
 {
-        (void)value, (void)length;
-        query->refresh = true;
+        enum { SOONEST = 5, LATEST = 3600 };
+        uint64_t seconds;
+
+        if (query->refresh > 0)
+                return "refresh: given twice\n";
+        if (!to_number(&seconds, value, length) || seconds < SOONEST || seconds > LATEST)
+                return "refresh: expected a number of seconds from 5 to 3600\n";
+        query->refresh = (uint32_t)seconds;
         return NULL;
 }
 
@@ -136,5 +149,6 @@ const char *request_take(RequestQuery *query, const char *name, size_t name_leng
         for (size_t i = 0; i < ELEMENTSOF(parameters); i++)
                 if (strlen(parameters[i].name) == name_length && memcmp(parameters[i].name, name, name_length) == 0)
                         return parameters[i].take(query, value, length);
+        query->unknown = true;
         return NULL;
 }

@@ -14,8 +14,9 @@ typedef struct RequestQuery {
         Address listener; /* only the sessions of this one; family 0: of all */
         Address client;   /* likewise; port 0: from any port */
         bool limited;
-        uint64_t limit; /* if so: so many at most */
-        bool refresh;   /* the page shall be loaded again by itself */
+        uint64_t limit;   /* if so: so many at most */
+        uint32_t refresh; /* seconds, after which the page shall be loaded again by itself; 0: never */
+        bool unknown;     /* there was a parameter that is none of these */
 } RequestQuery;
 
 /*
@@ -25,7 +26,7 @@ typedef struct RequestQuery {
 bool request_host_is_ours(const char *names, const char *host, size_t length);
 
 /*
- * Takes one parameter, unescaped; its name and value may hold any bytes, value NULL: there was no `=`. Names that are
- * not known say nothing. NULL, or what is wrong with it: a line of text.
+ * Takes one parameter, unescaped; its name and value may hold any bytes, value NULL: there was no `=`. NULL, or what is
+ * wrong with it: a line of text.
  */
 const char *request_take(RequestQuery *query, const char *name, size_t name_length, const char *value, size_t length);

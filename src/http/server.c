@@ -227,6 +227,8 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
                 if (strcmp(resources[i].path, url) != 0)
                         continue;
                 problem = take_query(connection, &query.asked);
+                if (!problem && query.asked.unknown && resources[i].kind == &body_sessions)
+                        problem = "expected listener, client or limit\n"; /* a misspelt filter would show everything */
                 if (problem)
                         return refuse(server, connection, MHD_HTTP_BAD_REQUEST, problem);
                 response = body_response(resources[i].kind, &query, server->source, connection, &wake);

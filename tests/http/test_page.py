@@ -538,8 +538,9 @@ class Reading(TestCase):
         refresh = 'return document.querySelector("meta[http-equiv=refresh]")?.content ?? null'
         self.look()
         self.assertIsNone(self.browser.script(refresh))
-        self.look('/?refresh=15')
-        self.assertEqual(self.browser.script(refresh), '15')
+        for seconds in '15', '60':
+            self.look('/?refresh=' + seconds)
+            self.assertEqual(self.browser.script(refresh), seconds)
 
 
 class Secrets(TestCase):

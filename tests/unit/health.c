@@ -73,7 +73,8 @@ START_TEST(nothing_came_yet)
         begin();
         check(HEALTH_WAITING, "Waiting", "for the first datagram from a client to home.example:51820");
         count(0, FORWARD, VERDICT_BAD_SOURCE, 3); /* whoever that was, it was no client */
-        check(HEALTH_WAITING, "Waiting", "for the first datagram from a client to home.example:51820");
+        check(HEALTH_WAITING, "Waiting",
+              "for the first honest datagram to home.example:51820: so far 3 came, from where nobody can have sent");
 }
 END_TEST
 
@@ -93,6 +94,13 @@ START_TEST(nothing_came_back)
         begin();
         count(0, FORWARD, VERDICT_FORWARDED, 1);
         check(HEALTH_DOUBTFUL, "No answer yet", "1 datagram went to home.example:51820, and nothing has come back");
+        counter_add(&places[1].stats.icmp_errors, 1); /* another name's */
+        check(HEALTH_DOUBTFUL, "No answer yet", "1 datagram went to home.example:51820, and nothing has come back");
+        counter_add(&places[0].stats.icmp_errors, 2);
+        check(HEALTH_DOUBTFUL, "No answer yet",
+              "1 datagram went to home.example:51820, and nothing has come back but 2 ICMP errors: nothing listens "
+              "there, "
+              "or a firewall refuses");
 }
 END_TEST
 

@@ -98,6 +98,12 @@ static const struct {
                 {"listener", "192.0.2.1", false},
                 {"listener", "", false},
                 {"listener", NULL, false},
+                {"refresh", "5", true},
+                {"refresh", "3600", true},
+                {"refresh", "4", false},
+                {"refresh", "3601", false},
+                {"refresh", "x", false},
+                {"refresh", NULL, false},
                 {"LIMIT", "x", true},
                 {"", "x", true},
                 {"", NULL, true},
@@ -128,6 +134,9 @@ START_TEST(all_of_them_together)
         ck_assert(query.limited && query.limit == 7);
         ck_assert(query.client.port == 0 && query.client.v4.s_addr == inet_addr("192.0.2.10"));
         ck_assert(query.listener.port == 51820 && query.listener.v4.s_addr == inet_addr("192.0.2.1"));
+        ck_assert(!query.unknown);
+        ck_assert_ptr_null(take(&query, "clinet", "192.0.2.10"));
+        ck_assert(query.unknown);
         ck_assert_ptr_nonnull(take(&query, "limit", "7"));
         ck_assert_ptr_nonnull(take(&query, "client", "192.0.2.10"));
         ck_assert_ptr_nonnull(take(&query, "listener", "192.0.2.1:51820"));
