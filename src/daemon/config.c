@@ -59,6 +59,11 @@ static void open_section(Reader *reader, const char *title)
                 complain(reader, "[%s]: unknown section, expected [Relay] or [Relay NAME]", title);
                 return;
         }
+        for (const char *p = name; *p; p++)
+                if (*p < ' ' || *p > '~') {
+                        complain(reader, "[Relay ...]: the name has characters that are not ASCII");
+                        return;
+                }
         if (strlen(name) > LISTENER_NAME_MAX) {
                 complain(reader, "[%s]: the name is longer than %d characters", title, LISTENER_NAME_MAX);
                 return;

@@ -6,11 +6,6 @@
 
 #include "daemon/status.h"
 
-static uint64_t count_dropped(const DirectionStats *stats)
-{
-        return counter_get(&stats->received) - counter_get(&stats->verdicts[VERDICT_FORWARDED]);
-}
-
 /* What went this way since the start, and a second since the last look. */
 static void describe_direction(Status *status, FILE *to, const Stats *stats, Direction direction, usec_t passed)
 {
@@ -34,7 +29,7 @@ static void describe_sessions(Status *status, FILE *to, const WorkersTotals *tot
         describe_direction(status, to, stats, FORWARD, passed);
         describe_direction(status, to, stats, REPLY, passed);
         (void)fprintf(to, "%" PRIu64 " dropped, ",
-                      count_dropped(&stats->directions[FORWARD]) + count_dropped(&stats->directions[REPLY]));
+                      direction_dropped(&stats->directions[FORWARD]) + direction_dropped(&stats->directions[REPLY]));
         status->counted = now;
 }
 

@@ -178,7 +178,9 @@ void upstreams_set(Upstreams *upstreams, unsigned i, const Endpoint *endpoint)
         UpstreamEntry *entry = &upstreams->entries[i];
 
         if (strcmp(entry->state.endpoint.host, endpoint->host) != 0 || entry->state.endpoint.port != endpoint->port) {
+                entry->state.directed = entry->serial > 0 ? clock_monotonic() : 0;
                 entry->state.endpoint = *endpoint;
+                entry->state.confirmed = 0; /* clients are carried to the old address until there is a new one */
                 entry->state.why[0] = '\0';
                 entry->serial++;
         }

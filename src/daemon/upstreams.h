@@ -16,6 +16,7 @@ typedef struct UpstreamState {
         Endpoint endpoint;
         Address address;  /* family 0: not known yet */
         char why[192];    /* why it is not known, or why the last question failed; "" if it did not */
+        usec_t directed;  /* when it became this endpoint; 0: at the start */
         usec_t confirmed; /* when the address was last found to be that; 0: never */
         usec_t took;      /* how long the last answer took */
         uint64_t n_answers, n_errors;

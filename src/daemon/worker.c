@@ -93,6 +93,7 @@ static void worker_obey(Worker *worker, const WorkerOrder *order)
         switch (order->kind) {
         case WORKER_PING:
                 answer.ping = order->ping;
+                answer.at = clock_monotonic();
                 (void)mailbox_post(worker->answers, &answer);
                 break;
         case WORKER_SET_LIMIT:

@@ -38,6 +38,7 @@ typedef struct WorkerAnswer {
         bool stopped;     /* the thread is about to end, the sessions are closed */
         int error;        /* if it stopped by itself: why, a negative errno */
         uint64_t ping;    /* else: the ping that it answers, */
+        usec_t at;        /* and when; */
         Listing *listing; /* or, if this is set, the slice that is filled */
 } WorkerAnswer;
 

@@ -286,7 +286,7 @@ static int on_answers(sd_event_source *source, int fd, uint32_t events, void *us
                         walk_take(container_of(answer.listing, WorkersWalk, listing));
                 else if (!answer.stopped) {
                         slot->pong = answer.ping;
-                        slot->latency = usec_sub(clock_monotonic(), workers->pinged);
+                        slot->latency = usec_sub(answer.at, workers->pinged);
                 } else if (answer.error < 0 || ++workers->n_stopped == workers->n)
                         workers->stopped(workers->userdata, answer.error);
         }

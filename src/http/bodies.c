@@ -8,16 +8,11 @@
 #include "http/body.h"
 #include "http/metrics.h"
 
-static const View *look(const Body *body)
-{
-        return body->source->look(body->source->userdata);
-}
-
 /* --- /metrics --- */
 
 static void metrics_begin(Body *body, FILE *to)
 {
-        metrics_write(to, look(body));
+        metrics_write(to, body_look(body));
 }
 
 static unsigned metrics_walks(const BodyQuery *query)
@@ -104,7 +99,7 @@ static bool row_is_wanted(const RequestQuery *asked, const ListingRow *row)
 
 static void sessions_begin(Body *body, FILE *to)
 {
-        (void)body;
+        (void)body_look(body);
         (void)fputc('[', to);
 }
 
@@ -191,7 +186,7 @@ static json_t *name_object(const View *view, const ViewName *name)
 
 static void status_begin(Body *body, FILE *to)
 {
-        const View *view = look(body);
+        const View *view = body_look(body);
         json_t *places = json_array(), *names = json_array(), *status;
 
         for (size_t i = 0; i < view->n_places; i++)

@@ -25,6 +25,14 @@ typedef struct Making {
         size_t size, sent;
 } Making;
 
+const View *body_look(Body *body)
+{
+        const View *view = body->source->look(body->source->userdata);
+
+        body->clock_offset = view->clock_offset;
+        return view;
+}
+
 static void making_free(void *userdata)
 {
         Making *making = userdata;
@@ -144,6 +152,7 @@ static ssize_t making_read(void *userdata, uint64_t position, char *buffer, size
                 if (making->step == STEP_FAILED)
                         return MHD_CONTENT_READER_END_WITH_ERROR;
                 making_step(making);
+                making->wake.worked(making->wake.userdata);
         }
         n = making->waiting ? 0 : making->size - making->sent;
         n = n < max ? n : max;
@@ -162,7 +171,6 @@ struct MHD_Response *body_response(const BodyKind *kind, const BodyQuery *query,
         if (!making)
                 return NULL;
         making->body = (Body){.kind = kind, .query = *query, .source = source};
-        making->body.clock_offset = source->look(source->userdata)->clock_offset;
         making->connection = connection;
         making->wake = *wake;
         making->n_walks = kind->n_walks ? kind->n_walks(query) : 0;

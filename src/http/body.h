@@ -37,7 +37,7 @@ struct Body {
         const BodyKind *kind;
         BodyQuery query;
         const ViewSource *source;
-        int64_t clock_offset; /* as in the View */
+        int64_t clock_offset; /* as in the View, from the first look on */
         unsigned walk;        /* which one this is, from 0 on */
         uint64_t n_rows;      /* that were written */
         bool enough;          /* no more rows are wanted */
@@ -46,11 +46,16 @@ struct Body {
         usec_t asked[RELAY_POLICIES_MAX]; /* by name: when a client with an open session last sent something */
 };
 
+/* What there is to see now; valid until the answer's next step. */
+const View *body_look(Body *body);
+
 extern const BodyKind body_metrics, body_sessions, body_status, body_page;
 
-/* Called when a suspended connection goes on: libmicrohttpd does not find that out by itself. */
 typedef struct BodyWake {
+        /* Called when a suspended connection goes on: libmicrohttpd does not find that out by itself. */
         void (*wake)(void *userdata);
+        /* Called after each step of an answer. */
+        void (*worked)(void *userdata);
         void *userdata;
 } BodyWake;
 

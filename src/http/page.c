@@ -238,12 +238,12 @@ static void write_verdict(const Page *page, FILE *to)
 
 /* --- figures at a glance --- */
 
-static uint64_t sum_received(const View *view, Direction direction)
+static uint64_t sum_dropped(const View *view, Direction direction)
 {
         uint64_t n = 0;
 
         for (size_t i = 0; i < view->n_places; i++)
-                n += counter_get(&view->places[i].stats.directions[direction].received);
+                n += direction_dropped(&view->places[i].stats.directions[direction]);
         return n;
 }
 
@@ -298,7 +298,7 @@ static void write_facts(const Page *page, FILE *to)
         usec_t last_reply = 0;
 
         for (Direction d = 0; d < N_DIRECTIONS; d++)
-                dropped += sum_received(view, d) - sum_verdict(view, d, VERDICT_FORWARDED);
+                dropped += sum_dropped(view, d);
         for (size_t i = 0; i < view->n_names; i++)
                 if (view->names[i].last_reply > last_reply)
                         last_reply = view->names[i].last_reply;
@@ -336,6 +336,14 @@ static void write_traffic(const Page *page, FILE *to)
 
 /* --- upstreams --- */
 
+/* An address may have a zone, which is the name of an interface, and may be nearly anything. */
+static void small_text(FILE *to, const char *text)
+{
+        (void)fputs("<small>", to);
+        html_text(to, text);
+        (void)fputs("</small>", to);
+}
+
 static void write_address(FILE *to, const ViewName *name)
 {
         char text[ADDRESS_TEXT_MAX];
@@ -343,7 +351,7 @@ static void write_address(FILE *to, const ViewName *name)
         if (name->address.family == 0)
                 (void)fputs("<small class=\"some\">no address yet</small>", to);
         else if (strcmp(address_format(text, &name->address), name->upstream) != 0)
-                (void)fprintf(to, "<small>%s</small>", text);
+                small_text(to, text);
 }
 
 static void write_resolving(const Page *page, FILE *to, const ViewName *name, const Column *column)
@@ -448,7 +456,7 @@ static void write_listener(const View *view, FILE *to, size_t i, const Column co
                 uint64_t forwarded = counter_get(&stats[d].verdicts[VERDICT_FORWARDED]);
 
                 traffic_cell(to, &columns[4 + d], forwarded, counter_get(&stats[d].bytes));
-                dropped += counter_get(&stats[d].received) - forwarded;
+                dropped += direction_dropped(&stats[d]);
         }
         count_cell(to, &columns[6], dropped);
         count_cell(to, &columns[7], place->kernel_drops);
@@ -511,7 +519,7 @@ static void write_drop(const Page *page, FILE *to, const char *reason, const cha
 static bool something_dropped(const View *view)
 {
         for (Direction d = 0; d < N_DIRECTIONS; d++)
-                if (sum_received(view, d) > sum_verdict(view, d, VERDICT_FORWARDED))
+                if (sum_dropped(view, d) > 0)
                         return true;
         return sum_kernel_drops(view) > 0;
 }
@@ -568,8 +576,10 @@ static void write_way(const Body *body, FILE *to, const ListingRow *row)
         char text[ADDRESS_TEXT_MAX];
 
         (void)fprintf(to, "<small>to %s", address_format(text, &row->listener));
-        if (!body->query.mask_clients)
-                (void)fprintf(to, ", leg %s", address_format(text, &row->source));
+        if (!body->query.mask_clients) {
+                (void)fputs(", leg ", to);
+                html_text(to, address_format(text, &row->source));
+        }
         (void)fputs("</small>", to);
 }
 
@@ -681,7 +691,7 @@ static void write_page(const Page *page, FILE *to)
 
 static void page_end(Body *body, FILE *to)
 {
-        Page page = {.body = body, .view = body->source->look(body->source->userdata)};
+        Page page = {.body = body, .view = body_look(body)};
 
         history_init(&page.history, page.view);
         page.n_notes = health_notes(page.view, &page.history, page.notes);

@@ -48,8 +48,10 @@ struct HttpServer {
         List connections;
         sd_event_source *deadline;
         char policy[PAGE_POLICY_MAX]; /* what a browser may do with any of the answers */
-        bool makes_way;               /* for whoever else wants the core, while it works */
-        bool closed;                  /* libmicrohttpd gets no turn any more: it could begin another answer */
+        bool may_make_way;
+        usec_t makes_way_from;  /* not before */
+        usec_t makes_way_since; /* for whoever else wants the core, while it works; 0: it does not */
+        bool closed;            /* libmicrohttpd gets no turn any more: it could begin another answer */
 };
 
 typedef struct Resource {
@@ -88,15 +90,42 @@ static bool may_make_way(void)
         return may;
 }
 
+/* So long in one turn; whoever gets no further in that time has no core to give away, and pauses. */
+#define MAKE_WAY_MAX (20 * USEC_PER_MSEC)
+#define MAKE_WAY_PAUSE USEC_PER_SEC
+
 /*
  * On one core a worker that wakes up would wait for the rest of a scheduler's slice, 3 ms, while an answer is made,
- * even if this thread were nice (Linux 6.6 and later). What is idle is interrupted at once. Only for the turn: signals
- * and the watchdog do not make way.
+ * even if this thread were nice (Linux 6.6 and later). What is idle is interrupted at once. Only for the turn, and only
+ * for a moment of it: signals and the watchdog do not make way, and where something always works an idle thread gets
+ * 0.3 % of a core.
  */
-static void make_way(const HttpServer *server, bool on)
+static void make_way(HttpServer *server)
 {
-        if (server->makes_way)
-                (void)take_policy(on ? SCHED_IDLE : SCHED_OTHER);
+        usec_t now = clock_monotonic();
+
+        if (server->may_make_way && now >= server->makes_way_from && take_policy(SCHED_IDLE))
+                server->makes_way_since = now;
+}
+
+static void make_way_no_more(HttpServer *server)
+{
+        usec_t now = clock_monotonic();
+
+        if (server->makes_way_since == 0)
+                return;
+        (void)take_policy(SCHED_OTHER);
+        if (usec_sub(now, server->makes_way_since) > MAKE_WAY_MAX)
+                server->makes_way_from = now + MAKE_WAY_PAUSE;
+        server->makes_way_since = 0;
+}
+
+static void listening_worked(void *userdata)
+{
+        HttpServer *server = ((Listening *)userdata)->server;
+
+        if (server->makes_way_since > 0 && usec_sub(clock_monotonic(), server->makes_way_since) > MAKE_WAY_MAX)
+                make_way_no_more(server);
 }
 
 static void listening_turn(void *userdata)
@@ -107,11 +136,11 @@ static void listening_turn(void *userdata)
 
         if (listening->server->closed)
                 return;
-        make_way(listening->server, true);
+        make_way(listening->server);
         (void)MHD_run(listening->daemon);
         if (full && listening->n_connections < HTTP_CONNECTIONS_MAX)
                 (void)MHD_run(listening->daemon);
-        make_way(listening->server, false);
+        make_way_no_more(listening->server);
         if (MHD_get_timeout(listening->daemon, &milliseconds) != MHD_YES) {
                 (void)sd_event_source_set_enabled(listening->timer, SD_EVENT_OFF);
                 return;
@@ -211,7 +240,7 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
 {
         Listening *listening = userdata;
         const HttpServer *server = listening->server;
-        const BodyWake wake = {listening_turn, listening};
+        const BodyWake wake = {listening_turn, listening_worked, listening};
         BodyQuery query = {.session_labels = server->settings.session_labels,
                            .mask_clients = listening->tcp && !server->settings.show_clients};
         struct MHD_Response *response;
@@ -395,7 +424,7 @@ int http_server_new(HttpServer **ret, sd_event *event, const ViewSource *source)
                 return -ENOMEM;
         server->event = sd_event_ref(event);
         server->source = source;
-        server->makes_way = may_make_way();
+        server->may_make_way = may_make_way();
         page_policy_format(server->policy);
         r = sd_event_add_time(event, &server->deadline, CLOCK_MONOTONIC, UINT64_MAX, USEC_PER_SEC, on_deadline, server);
         if (r < 0)

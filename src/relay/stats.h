@@ -31,6 +31,16 @@ typedef struct Stats {
         Histogram session_duration, session_idle; /* observed when a session is closed */
 } Stats;
 
+/* The verdicts but the first: not a difference of sums, which a worker may be counting up one after the other. */
+static inline uint64_t direction_dropped(const DirectionStats *stats)
+{
+        uint64_t n = 0;
+
+        for (Verdict v = VERDICT_FORWARDED + 1; v < N_VERDICTS; v++)
+                n += counter_get(&stats->verdicts[v]);
+        return n;
+}
+
 /* Adds one listener's to a sum. */
 static inline void stats_add(Stats *sum, const Stats *stats)
 {

@@ -52,6 +52,15 @@ int address_parse_listener(const char *text, Address *ret, const char **ret_why)
 }
 
 /* `2001:db8::1` or `fe80::1%eth0`. */
+/* Visible ASCII: what may be told to anybody, in any format. */
+static bool is_plain(const char *text)
+{
+        for (; *text; text++)
+                if (*text <= ' ' || *text > '~')
+                        return false;
+        return true;
+}
+
 static int ipv6_parse(const char *host, Address *ret, const char **ret_why)
 {
         char bare[INET6_ADDRSTRLEN];
@@ -67,7 +76,7 @@ static int ipv6_parse(const char *host, Address *ret, const char **ret_why)
                 return -EINVAL;
         if (zone) {
                 ret->scope = UINT32_MAX; /* some interface; which one is for the resolver to find out */
-                if (!zone[1] || strlen(zone + 1) >= IF_NAMESIZE || strpbrk(zone + 1, "%/ \t")) {
+                if (!zone[1] || strlen(zone + 1) >= IF_NAMESIZE || strpbrk(zone + 1, "%/") || !is_plain(zone + 1)) {
                         *ret_why = "not the name of a network interface behind the %";
                         return -EINVAL;
                 }

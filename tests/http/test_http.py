@@ -708,6 +708,33 @@ class Metrics(HttpTestCase):
         self.assertIsNone(status['upstream_address'])
         self.assertTrue(status['resolve_error'])
 
+    def test_another_upstream_has_answered_nobody(self):
+        """After a reload, what the old one did says nothing of the new one, whether that has an address or not."""
+        self.serve(self.upstream())
+        self.ask(self.client(self.port))
+        self.assertLess(self.scrape().value('udp46_upstream_reply_age_seconds', name='relay'), 10)
+        for upstream, resolved in ('[::1]:7777', 1), ('nowhere.test:1', 0), ('localhost:7777', 1):
+            self.write_config(f'[Relay]\nUpstream={upstream}\n')
+            self.daemon.signal(signal.SIGHUP)
+            s = self.scrape_until(lambda s, name=upstream: s.series('udp46_upstream_info')[0]['upstream'] == name)
+            self.assertEqual(s.spelled('udp46_upstream_reply_age_seconds', name='relay'), 'NaN')
+            self.scrape_until(lambda s, n=resolved: s.value('udp46_upstream_resolved', name='relay') == n)
+            self.assertNotIn('Yes', self.get('/').text.split('</title>')[0])
+
+    def test_an_interface_may_have_nearly_any_name(self):
+        subprocess.run(['ip', 'link', 'add', '<i>x', 'type', 'veth', 'peer', 'name', 'other'], check=True)
+        self.addCleanup(subprocess.run, ['ip', 'link', 'del', '<i>x'], check=True)
+        for name in '<i>x', 'other':
+            subprocess.run(['ip', 'link', 'set', name, 'addrgenmode', 'none', 'up'], check=True)
+            subprocess.run(['ip', '-6', 'address', 'add', f'fe80::{len(name)}/64', 'dev', name, 'nodad'], check=True)
+        self.serve('[FE80::5%<i>x]:1')
+        self.client(self.port).send(b'x')
+        self.scrape_until(lambda s: s.value('udp46_sessions_active') == 1)
+        text = self.get('/').text
+        self.assertIn('%&lt;i&gt;x', text)
+        self.assertNotIn('<i>', text)
+        self.assertEqual(self.get('/debug/status').json()['names'][0]['upstream_address'], '[fe80::5%<i>x]:1')
+
     def test_a_name_that_is_known(self):
         self.serve('localhost:1')
         s = self.scrape()
@@ -1299,11 +1326,12 @@ class Hostile(HttpTestCase):
                         left = 1 << (i % 20)
                         while left > 0 and (data := sock.recv(left)):
                             left -= len(data)
+        before = self.descriptors() + 1  # the flow that is not to be disturbed
         with self.undisturbed():
             vanish(100)
             self.sessions()
-            wait_until(lambda: self.scrape().value('process_open_fds') > 0)
-            before, memory = self.descriptors(), self.resident()
+            wait_until(lambda: self.descriptors() <= before)
+            memory = self.resident()
             vanish(2000)
             wait_until(lambda: self.descriptors() <= before)
             if not sanitized():
@@ -1362,6 +1390,26 @@ class Hostile(HttpTestCase):
         for crowd in crowds:
             crowd.end()
         self.stop(self.daemon, within=2)
+
+    def test_a_crowd_of_scrapers_on_a_core_that_is_never_idle(self):
+        """Whoever makes way must not disappear: beside a program that takes all it can get."""
+        notify = self.notify()
+        self.serve(self.echo(), env={'NOTIFY_SOCKET': notify.path, 'WATCHDOG_USEC': '3000000'},
+                   command=['/usr/bin/taskset', '--cpu-list', '0'])
+        self.crowd(4000)
+        busy = subprocess.Popen(['timeout', '30', 'taskset', '--cpu-list', '0', 'sh', '-c', 'while :; do :; done'])
+        self.addCleanup(busy.wait)
+        self.addCleanup(busy.terminate)
+        crowd = self.helper(CROWD, self.unix, '/metrics', 16)
+        time.sleep(0.5)
+        for _ in range(3):
+            notify.said.clear()
+            self.daemon.signal(signal.SIGHUP)
+            notify.wait_for('READY=1', 3.0 * (5 if sanitized() else 1))
+            notify.said.clear()
+            notify.wait_for('WATCHDOG=1', 4.0 * (5 if sanitized() else 1))
+        crowd.end()
+        self.stop(self.daemon, within=3 * (5 if sanitized() else 1))
 
     def test_connections_take_no_session_s_descriptor(self):
         """All sessions that the limit names can be opened while every place for HTTP is taken."""

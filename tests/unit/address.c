@@ -181,6 +181,7 @@ static const struct {
                 {"[fe80::1%]:53", "interface"},
                 {"[fe80::1%%lo]:53", "interface"},
                 {"[fe80::1%lo/1]:53", "interface"},
+                {"[fe80::1%\xff]:53", "interface"},
                 {"[fe80::1%l o]:53", "interface"},
                 {"[fe80::1%nosuchinterface0]:53", "interface"},
                 {"home example:53", "not a host name"},

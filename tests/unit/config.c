@@ -88,6 +88,7 @@ static const struct {
                  "MaxSessions=2: given twice, first in line 2"},
                 {"[Relay]\nMaxSessions=1\nMaxSessions=1\n", 3, "MaxSessions=1: given twice, first in line 2"},
                 {"[Relay]\n[Relay office]\n[Relay]\n", 3, "[Relay]: section given twice, first in line 1"},
+                {"[Relay \xff]\nMaxSessions=1\n", 1, "[Relay ...]: the name has characters that are not ASCII"},
                 {"[Relay a]\nMaxSessions=1\n[Relay a]\nMaxSessions=1\n", 3,
                  "[Relay a]: section given twice, first in line 1"},
                 {"[Relay office]\nLogLevel=debug\n", 2, "LogLevel=debug: belongs into [Relay]"},
