@@ -200,6 +200,7 @@ void viewer_sample(Viewer *viewer, usec_t now)
         }
         for (size_t i = 0; i < view->n_places; i++)
                 sample->kernel_drops += place_kernel_drops(&workers_places(viewer->workers)[i]);
+        sample->icmp_errors = counter_get(&totals.stats.icmp_errors);
 }
 
 void viewer_set_watchdog(Viewer *viewer, usec_t when)

@@ -6,7 +6,11 @@
 #include <time.h>
 
 #include "http/body.h"
+#include "http/health.h"
 #include "http/metrics.h"
+
+/* Of what lately is; a sample is some seconds long. */
+#define RECENT USEC_PER_MINUTE
 
 /* --- /metrics --- */
 
@@ -15,9 +19,9 @@ static void metrics_begin(Body *body, FILE *to)
         metrics_write(to, body_look(body));
 }
 
-static unsigned metrics_walks(const BodyQuery *query)
+static unsigned metrics_walks(Body *body)
 {
-        return query->session_labels ? N_SESSION_METRICS : 0;
+        return body->query.session_labels ? N_SESSION_METRICS : 0;
 }
 
 static void metrics_walk(Body *body, FILE *to)
@@ -103,9 +107,9 @@ static void sessions_begin(Body *body, FILE *to)
         (void)fputc('[', to);
 }
 
-static unsigned sessions_walks(const BodyQuery *query)
+static unsigned sessions_walks(Body *body)
 {
-        return !query->asked.limited || query->asked.limit > 0;
+        return !body->query.asked.limited || body->query.asked.limit > 0;
 }
 
 static void sessions_row(Body *body, FILE *to, const ListingRow *row)
@@ -151,6 +155,35 @@ static json_t *drops_object(const DirectionStats *stats)
         return object;
 }
 
+/* A verdict as the page has it. */
+static json_t *health_object(const Finding *finding)
+{
+        return json_pack("{s:s, s:s, s:o}", "level", health_level_name(finding->level), "word", finding->word, "text",
+                         json_string(finding->text));
+}
+
+static json_t *drops_since(const ViewSample *then, const ViewSample *now, Direction direction)
+{
+        json_t *object = json_object();
+
+        for (Verdict v = VERDICT_FORWARDED + 1; v < N_VERDICTS; v++)
+                (void)json_object_set_new(object, verdict_name(v),
+                                          json_number(now->verdicts[direction][v] - then->verdicts[direction][v]));
+        return json_pack("{s:o}", "drops", object);
+}
+
+/* What went wrong lately, as far as the samples tell. */
+static json_t *recent_object(const History *history)
+{
+        const ViewSample *now = &history->points[history->n - 1], *then = history_before(history, RECENT);
+
+        return json_pack("{s:f, s:o, s:o, s:o, s:o}", "seconds",
+                         (double)usec_sub(now->at, then->at) / (double)USEC_PER_SEC, "client_to_upstream",
+                         drops_since(then, now, FORWARD), "upstream_to_client", drops_since(then, now, REPLY),
+                         "kernel_drops", json_number(now->kernel_drops - then->kernel_drops), "icmp_errors",
+                         json_number(now->icmp_errors - then->icmp_errors));
+}
+
 static json_t *direction_object(const DirectionStats *stats)
 {
         return json_pack("{s:o, s:o, s:o, s:o}", "received", json_number(counter_get(&stats->received)), "datagrams",
@@ -170,32 +203,55 @@ static json_t *place_object(const ViewPlace *place)
                          direction_object(&place->stats.directions[REPLY]));
 }
 
-static json_t *name_object(const View *view, const ViewName *name)
+static json_t *name_object(const View *view, size_t i, usec_t asked)
 {
+        const ViewName *name = &view->names[i];
+        const Finding finding = health_of_name(view, i, asked);
         char text[ADDRESS_TEXT_MAX];
 
-        return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "name", name->name, "sessions",
-                         json_number(name->sessions), "unreplied", json_number(name->by_age[SESSION_UNREPLIED]),
-                         "assured", json_number(name->by_age[SESSION_ASSURED]), "peak", json_number(name->peak),
-                         "limit", json_number(name->limit), "upstream", name->upstream, "upstream_address",
+        return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "name", name->name,
+                         "health", health_object(&finding), "sessions", json_number(name->sessions), "unreplied",
+                         json_number(name->by_age[SESSION_UNREPLIED]), "assured",
+                         json_number(name->by_age[SESSION_ASSURED]), "peak", json_number(name->peak), "limit",
+                         json_number(name->limit), "upstream", name->upstream, "upstream_address",
                          name->address.family ? json_string(address_format(text, &name->address)) : json_null(),
                          "resolved_age_seconds", json_age(view, name->resolved), "resolve_error",
                          *name->why ? json_string(name->why) : json_null(), "reply_age_seconds",
-                         json_age(view, name->last_reply));
+                         json_age(view, name->last_reply), "asked_age_seconds",
+                         json_age(view, health_is_silent(view, name) ? asked : 0));
 }
 
-static void status_begin(Body *body, FILE *to)
+/* The sessions matter only for a verdict on somebody who is silent. */
+static unsigned status_walks(Body *body)
+{
+        return health_wants_asked(body_look(body));
+}
+
+static Health judge(const Body *body, const View *view, const History *history)
+{
+        Finding notes[HEALTH_NOTES_MAX];
+
+        return health_of_all(view, body->asked, notes, health_notes(view, history, notes));
+}
+
+static void status_end(Body *body, FILE *to)
 {
         const View *view = body_look(body);
         json_t *places = json_array(), *names = json_array(), *status;
+        History history;
+        Health health;
+
+        history_init(&history, view);
+        health = judge(body, view, &history);
 
         for (size_t i = 0; i < view->n_places; i++)
                 (void)json_array_append_new(places, place_object(&view->places[i]));
         for (size_t i = 0; i < view->n_names; i++)
-                (void)json_array_append_new(names, name_object(view, &view->names[i]));
-        status = json_pack("{s:s, s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:o, s:o}", "version", view->version, "commit",
-                           view->commit, "date", view->date, "uptime_seconds",
-                           (double)usec_sub(view->now, view->started) / (double)USEC_PER_SEC, "sessions",
+                (void)json_array_append_new(names, name_object(view, i, body->asked[i]));
+        status = json_pack("{s:s, s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", view->version,
+                           "commit", view->commit, "date", view->date, "uptime_seconds",
+                           (double)usec_sub(view->now, view->started) / (double)USEC_PER_SEC, "health",
+                           health_object(&health.finding), "recent", recent_object(&history), "sessions",
                            json_number(view->sessions), "unreplied", json_number(view->unreplied), "peak",
                            json_number(view->peak), "limit", json_number(view->limit), "names", names, "listeners",
                            places);
@@ -204,4 +260,4 @@ static void status_begin(Body *body, FILE *to)
         json_decref(status);
 }
 
-const BodyKind body_status = {.content_type = "application/json", .begin = status_begin};
+const BodyKind body_status = {.content_type = "application/json", .n_walks = status_walks, .end = status_end};

@@ -91,12 +91,22 @@ static void slice_ready(void *userdata, const Listing *slice, bool last)
         making->wake.wake(making->wake.userdata); /* `making` may be gone after this */
 }
 
+static void row_remember(Body *body, const ListingRow *row)
+{
+        if (row->policy < ELEMENTSOF(body->asked) && row->traffic[FORWARD].last > body->asked[row->policy])
+                body->asked[row->policy] = row->traffic[FORWARD].last;
+}
+
 static void rows_make(Making *making)
 {
+        const BodyKind *kind = making->body.kind;
         FILE *to = piece_open(making);
 
-        for (unsigned i = 0; to && i < making->slice.n; i++)
-                making->body.kind->row(&making->body, to, &making->slice.rows[i]);
+        for (unsigned i = 0; to && i < making->slice.n; i++) {
+                row_remember(&making->body, &making->slice.rows[i]);
+                if (kind->row)
+                        kind->row(&making->body, to, &making->slice.rows[i]);
+        }
         piece_close(making, to);
 }
 
@@ -173,7 +183,7 @@ struct MHD_Response *body_response(const BodyKind *kind, const BodyQuery *query,
         making->body = (Body){.kind = kind, .query = *query, .source = source};
         making->connection = connection;
         making->wake = *wake;
-        making->n_walks = kind->n_walks ? kind->n_walks(query) : 0;
+        making->n_walks = kind->n_walks ? kind->n_walks(&making->body) : 0;
         response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, making_read, making, making_free);
         if (!response)
                 making_free(making);

@@ -27,8 +27,8 @@ typedef struct Body Body;
 typedef struct BodyKind {
         const char *content_type;
         void (*begin)(Body *body, FILE *to);
-        unsigned (*n_walks)(const BodyQuery *query); /* how often all sessions are walked; NULL: never */
-        void (*walk)(Body *body, FILE *to);          /* a walk begins */
+        unsigned (*n_walks)(Body *body);    /* how often all sessions are walked; NULL: never */
+        void (*walk)(Body *body, FILE *to); /* a walk begins */
         void (*row)(Body *body, FILE *to, const ListingRow *row);
         void (*end)(Body *body, FILE *to);
 } BodyKind;

@@ -24,7 +24,24 @@ __attribute__((format(printf, 4, 5))) static void find(Finding *finding, HealthL
         va_end(arguments);
 }
 
+const char *health_level_name(HealthLevel level)
+{
+        static const char *const names[N_HEALTH_LEVELS] = {
+                        [HEALTH_GOOD] = "good",
+                        [HEALTH_WAITING] = "waiting",
+                        [HEALTH_DOUBTFUL] = "doubtful",
+                        [HEALTH_BAD] = "bad",
+        };
+
+        return names[level];
+}
+
 /* --- of one name --- */
+
+bool health_is_silent(const View *view, const ViewName *name)
+{
+        return name->last_reply > 0 && usec_sub(view->now, name->last_reply) >= SILENT_AFTER;
+}
 
 /* What clients sent to listeners of the name, by what became of it. */
 static void sum_forward(const View *view, const ViewName *name, uint64_t ret[static N_VERDICTS])
@@ -105,7 +122,7 @@ static void judge_answered(Finding *finding, const View *view, const ViewName *n
         char text[HTML_NUMBER_MAX];
         const char *when = html_format_age(text, age);
 
-        if (age < SILENT_AFTER)
+        if (!health_is_silent(view, name))
                 find(finding, HEALTH_GOOD, "Yes", "%s answered %s", name->upstream, when);
         else if (asked > name->last_reply)
                 find(finding, HEALTH_DOUBTFUL, "Silent", "%s last answered %s, and clients have sent since",
@@ -133,6 +150,14 @@ Finding health_of_name(const View *view, size_t i, usec_t asked)
 }
 
 /* --- of all --- */
+
+bool health_wants_asked(const View *view)
+{
+        for (size_t i = 0; i < view->n_names; i++)
+                if (health_is_silent(view, &view->names[i]))
+                        return true;
+        return false;
+}
 
 static Finding *take_note(Finding notes[static HEALTH_NOTES_MAX], unsigned *n)
 {

@@ -16,6 +16,14 @@ typedef struct Finding {
 
 enum { HEALTH_NOTES_MAX = 5 };
 
+/* `good`, `waiting`, `doubtful`, `bad`. */
+const char *health_level_name(HealthLevel level);
+
+/* Whether it matters when clients asked: somebody was silent for long. Else nobody need look through the sessions. */
+bool health_wants_asked(const View *view);
+/* Of this name it does. */
+bool health_is_silent(const View *view, const ViewName *name);
+
 /* Of the listeners of one name. asked: when a client of theirs with an open session last sent something, or 0. */
 Finding health_of_name(const View *view, size_t name, usec_t asked);
 

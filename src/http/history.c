@@ -20,6 +20,7 @@ static ViewSample sample_now(const View *view)
                         sample.bytes[d] += counter_get(&place->stats.directions[d].bytes);
                 }
                 sample.kernel_drops += place->kernel_drops;
+                sample.icmp_errors += counter_get(&place->stats.icmp_errors);
         }
         return sample;
 }
@@ -96,14 +97,19 @@ double history_rate(const History *history, Direction direction, size_t i)
         return rate_between(&history->points[i - 1], &history->points[i], direction);
 }
 
-double history_rate_now(const History *history, Direction direction)
+const ViewSample *history_before(const History *history, usec_t span)
 {
         const ViewSample *now = &history->points[history->n - 1];
         size_t i = history->n - 2;
 
-        while (i > 0 && usec_sub(now->at, history->points[i].at) < LATELY)
+        while (i > 0 && usec_sub(now->at, history->points[i].at) < span)
                 i--;
-        return rate_between(&history->points[i], now, direction);
+        return &history->points[i];
+}
+
+double history_rate_now(const History *history, Direction direction)
+{
+        return rate_between(history_before(history, LATELY), &history->points[history->n - 1], direction);
 }
 
 uint64_t history_dropped(const History *history, Direction direction, size_t i)

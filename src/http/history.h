@@ -25,6 +25,9 @@ usec_t history_span(const History *history);
 Growth history_drops(const History *history, Direction direction, Verdict verdict);
 Growth history_kernel_drops(const History *history);
 
+/* The last point that lies so far back, or the first one. */
+const ViewSample *history_before(const History *history, usec_t span);
+
 /* Bits a second between a point and the one before it; and lately, over some seconds. */
 double history_rate(const History *history, Direction direction, size_t i);
 double history_rate_now(const History *history, Direction direction);

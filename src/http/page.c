@@ -50,9 +50,9 @@ static uint64_t bytes_of(const ListingRow *row)
         return row->traffic[FORWARD].bytes + row->traffic[REPLY].bytes;
 }
 
-static unsigned page_walks(const BodyQuery *query)
+static unsigned page_walks(Body *body)
 {
-        (void)query;
+        (void)body;
         return 1;
 }
 
@@ -61,8 +61,6 @@ static void page_row(Body *body, FILE *to, const ListingRow *row)
         unsigned i;
 
         (void)to;
-        if (row->policy < ELEMENTSOF(body->asked) && row->traffic[FORWARD].last > body->asked[row->policy])
-                body->asked[row->policy] = row->traffic[FORWARD].last;
         if (body->n_top < BODY_TOP_MAX)
                 body->n_top++;
         else if (bytes_of(row) <= bytes_of(&body->top[BODY_TOP_MAX - 1]))
@@ -139,13 +137,6 @@ static void ago_cell(const Page *page, FILE *to, const Column *column, usec_t wh
 }
 
 /* --- the head --- */
-
-static const char *const level_names[N_HEALTH_LEVELS] = {
-                [HEALTH_GOOD] = "good",
-                [HEALTH_WAITING] = "waiting",
-                [HEALTH_DOUBTFUL] = "doubtful",
-                [HEALTH_BAD] = "bad",
-};
 
 /* A tick, a clock's hands, an exclamation mark, a cross: each in a shape of its own. */
 static const char *const signs[N_HEALTH_LEVELS] = {
@@ -224,7 +215,7 @@ static void write_details(const Page *page, FILE *to)
 static void write_verdict(const Page *page, FILE *to)
 {
         const Finding *finding = &page->health.finding;
-        const char *level = level_names[finding->level];
+        const char *level = health_level_name(finding->level);
 
         (void)fprintf(to,
                       "<div class=\"verdict %s\"><svg class=\"sign\" viewBox=\"0 0 24 24\" role=\"img\" "

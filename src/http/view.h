@@ -41,7 +41,7 @@ enum { VIEW_SAMPLES_MAX = 100 };
 typedef struct ViewSample {
         usec_t at;
         uint64_t verdicts[N_DIRECTIONS][N_VERDICTS], bytes[N_DIRECTIONS];
-        uint64_t kernel_drops;
+        uint64_t kernel_drops, icmp_errors;
 } ViewSample;
 
 typedef struct View {

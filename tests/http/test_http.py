@@ -798,6 +798,52 @@ class Metrics(HttpTestCase):
             self.assertAlmostEqual(s.value('process_resident_memory_bytes') / 1024, self.resident(), delta=4096)
 
 
+# --- /debug/status ---
+
+class Status(HttpTestCase):
+    def verdict(self):
+        """That of /debug/status, which is the page's"""
+        health = self.get('/debug/status').json()['health']
+        shown = re.search(r'<div class="verdict (\w+)">.*?<h1><b>([^<]+)</b>: (.*)\.</h1>', self.get('/').text)
+        self.assertEqual((health['level'], health['word'], health['text']), shown.groups())
+        return health['level'], health['word']
+
+    def test_the_verdict_of_the_page(self):
+        upstream = self.upstream(answer=lambda data: data if data == b'ask' else None)
+        self.serve(upstream, '--read-buffer-size', '50')
+        self.assertEqual(self.verdict(), ('waiting', 'Waiting'))
+        client = self.client(self.port)
+        client.send(b'silent')
+        wait_until(lambda: upstream.leg_of(b'silent'))
+        self.assertEqual(self.verdict(), ('doubtful', 'No answer yet'))
+        self.ask(client)
+        self.assertEqual(self.verdict(), ('good', 'Yes'))
+        client.send(b'x' * 51)
+        self.ask(client)
+        self.assertEqual(self.verdict(), ('doubtful', 'Partly'))
+        name, = self.get('/debug/status').json()['names']
+        self.assertEqual((name['health']['level'], name['health']['word'], name['asked_age_seconds']), ('good', 'Yes', None))
+
+    def test_recent(self):
+        with udp('::1', family=socket.AF_INET6) as closed:
+            port = closed.getsockname()[1]
+        self.serve(f'[::1]:{port}', '--read-buffer-size', '50')
+        began = time.monotonic()
+        recent = self.get('/debug/status').json()['recent']
+        self.assertEqual(set(recent), {'seconds', 'client_to_upstream', 'upstream_to_client', 'kernel_drops', 'icmp_errors'})
+        for direction in DIRECTIONS:
+            self.assertEqual(recent[direction]['drops'], dict.fromkeys(set(VERDICTS) - {'forwarded'}, 0))
+        client = self.client(self.port)
+        for data in b'x', b'x' * 51, b'x' * 52:
+            client.send(data)
+        self.scrape_until(lambda s: s.value('udp46_icmp_errors_total', listener=self.listener) > 0)
+        recent = self.get('/debug/status').json()['recent']
+        self.assertEqual(recent[DIRECTIONS[0]]['drops']['oversize'], 2)
+        self.assertEqual(recent[DIRECTIONS[1]]['drops']['oversize'], 0)
+        self.assertEqual((recent['icmp_errors'], recent['kernel_drops']), (1, 0))
+        self.assertLess(recent['seconds'], time.monotonic() - began + 5)
+
+
 # --- /debug/sessions ---
 
 def parse_time(text):

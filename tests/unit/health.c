@@ -158,6 +158,23 @@ START_TEST(old_losses_are_over)
 }
 END_TEST
 
+/* A minute back, or as far as there are samples. */
+START_TEST(points_before)
+{
+        History history;
+
+        begin();
+        history_init(&history, &view);
+        ck_assert_uint_eq(history_before(&history, USEC_PER_MINUTE)->at, STARTED);
+        for (unsigned i = 0; i < VIEW_SAMPLES_MAX; i++)
+                add_sample(NOW - (VIEW_SAMPLES_MAX - i) * 7 * USEC_PER_SEC);
+        history_init(&history, &view);
+        ck_assert_uint_eq(history_before(&history, USEC_PER_MINUTE)->at, NOW - 63 * USEC_PER_SEC);
+        ck_assert_uint_eq(history_before(&history, 0)->at, NOW - 7 * USEC_PER_SEC);
+        ck_assert_uint_eq(history_before(&history, USEC_PER_HOUR)->at, view.samples[0].at);
+}
+END_TEST
+
 START_TEST(kernel_drops_are_counted_from_the_first_sample_on)
 {
         unsigned n;
@@ -245,6 +262,6 @@ END_TEST
 
 UNIT_SUITE("http/health", UNIT_TEST(no_address), UNIT_TEST(nothing_came_yet), UNIT_TEST(nothing_could_be_sent),
            UNIT_TEST(nothing_came_back), UNIT_TEST(answers_age), UNIT_TEST(losses_take_from_a_good_answer),
-           UNIT_TEST(old_losses_are_over), UNIT_TEST(kernel_drops_are_counted_from_the_first_sample_on),
-           UNIT_TEST(full_tables), UNIT_TEST(failing_questions), UNIT_TEST(the_worst_name_speaks),
-           UNIT_TEST(long_texts))
+           UNIT_TEST(old_losses_are_over), UNIT_TEST(points_before),
+           UNIT_TEST(kernel_drops_are_counted_from_the_first_sample_on), UNIT_TEST(full_tables),
+           UNIT_TEST(failing_questions), UNIT_TEST(the_worst_name_speaks), UNIT_TEST(long_texts))
