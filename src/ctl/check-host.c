@@ -156,18 +156,85 @@ bool host_selects_clients(Check *check)
         return unit_show(check, "udp46.socket", "IPAddressDeny", denied) && *denied;
 }
 
-/* What the rules say, as far as a look for some words can tell. */
-static void blame_rules(const char *rules, const char *port, char *to, size_t size)
+/* Is it in there as a word of its own, and not in a name? */
+static bool has_word(const char *line, const char *word)
 {
-        if (strstr(rules, "hook input") && (strstr(rules, "drop") || strstr(rules, "reject")))
+        static const char in_names[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./@";
+        const size_t n = strlen(word);
+
+        for (const char *p = line; (p = strstr(p, word)); p += n)
+                if ((p == line || !strchr(in_names, p[-1])) && (!p[n] || !strchr(in_names, p[n])))
+                        return true;
+        return false;
+}
+
+static bool has_one_of(const char *line, const char *const *words)
+{
+        for (; *words; words++)
+                if (has_word(line, *words))
+                        return true;
+        return false;
+}
+
+/*
+ * The chain on the way in of IPv4 that may throw packets away, by itself or by what it jumps to; false: there is none.
+ * nft writes a tab for each brace around a line. The rules are changed.
+ */
+static bool find_blocker(char *rules, char *to, size_t size)
+{
+        static const char *const families[] = {"ip", "inet", "netdev", NULL};
+        static const char *const hooks[] = {"hook prerouting", "hook input", "hook ingress", NULL};
+        static const char *const stops[] = {"drop", "reject", NULL};
+        static const char *const jumps[] = {"jump", "goto", "vmap", NULL};
+        bool passed = false, base = false, way_in = false, stopping = false, jumping = false;
+        bool jumped = false, others_stop = false; /* of the table */
+        char family[16], table[64], block[64];
+
+        *to = '\0';
+        for (char *line; (line = strsep(&rules, "\n"));) {
+                char *comment = strstr(line, " comment \"");
+
+                if (comment)
+                        *comment = '\0';
+                if (sscanf(line, "table %15s %63s", family, table) == 2) {
+                        passed = has_one_of(family, families);
+                        jumped = others_stop = false;
+                } else if (*line == '\t' && line[1] != '\t' && sscanf(line, "%*s %63s", block) == 1) {
+                        base = way_in = stopping = jumping = false;
+                } else if (strncmp(line, "\t\t", 2) == 0) {
+                        base = base || has_word(line, "hook");
+                        way_in = way_in || has_one_of(line, hooks);
+                        stopping = stopping || has_one_of(line, stops);
+                        jumping = jumping || has_one_of(line, jumps);
+                } else if (strcmp(line, "\t}") == 0 && passed) {
+                        others_stop = others_stop || (!base && stopping);
+                        if (!way_in || !(stopping || jumping))
+                                continue;
+                        (void)snprintf(to, size, "%s of the table %s %s", block, family, table);
+                        if (stopping)
+                                return true;
+                        jumped = true;
+                } else if (strcmp(line, "}") == 0 && jumped && others_stop)
+                        return true;
+        }
+        return false;
+}
+
+/* What the rules say, as far as a look for some words can tell. */
+static void blame_rules(char *rules, const char *port, char *to, size_t size)
+{
+        char chain[160];
+
+        if (find_blocker(rules, chain, sizeof(chain)))
                 (void)snprintf(to, size,
-                               "This host's nftables rules (`nft list ruleset`) throw some packets away: accept "
-                               "`udp dport %s` there, in the provider's firewall, too.",
-                               port);
+                               "This host's nftables rules (`nft list ruleset`) throw some packets away, in the chain "
+                               "%s: see whether they accept `udp dport %s`, and whether the provider's firewall does.",
+                               chain, port);
         else
                 (void)snprintf(to, size,
-                               "This host's nftables rules stop nothing: open UDP port %s in the provider's firewall, "
-                               "and see that the client uses this host's IPv4 address and this port.",
+                               "No nftables rule on this host's way in drops or rejects: open UDP port %s in the "
+                               "provider's firewall, and see that the client uses this host's IPv4 address and this "
+                               "port.",
                                port);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Believes: counters are of the whole life of the relay. So what happened once accuses nobody; what grows while we
- * look, or what never worked, does.
+ * Believes: counters are of the whole life of the relay. So what happened once accuses nobody; what happened in the
+ * last minute, which the relay remembers, or what never worked, does.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -9,8 +9,8 @@
 
 #include "ctl/check.h"
 
-/* Who was not answered for so long is not: WireGuard speaks every two minutes at least while it is in use. */
-#define SILENCE_MAX (180 * USEC_PER_SEC)
+/* For so long nobody is blamed for not having sent anything yet. */
+#define PATIENCE USEC_PER_MINUTE
 
 /* What to do about datagrams that are dropped for a reason. */
 static const struct {
@@ -18,8 +18,8 @@ static const struct {
 } remedies[] = {
                 {"oversize", "Raise MaxDatagramSize= in udp46.conf, if datagrams of this size are meant."},
                 {"upstream_unresolved", "Mend the upstream's name in DNS."},
-                {"table_full", "Raise MaxSessions= in udp46.conf, but look with `udp46ctl sessions` for forged clients "
-                               "first."},
+                {"table_full",
+                 "Look with `udp46ctl sessions` for forged clients, then raise MaxSessions= in udp46.conf."},
                 {"no_descriptor", "Raise LimitNOFILE= of udp46.service."},
                 {"no_port", "Give the relay addresses of its own with SourceAddress=, or lower MaxSessions=."},
                 {"no_memory", "Give this host more memory."},
@@ -35,8 +35,30 @@ static const struct {
 
 /* What the listeners of one name did together, or all of them. */
 typedef struct Traffic {
-        uint64_t received, forwarded, kernel_drops, icmp_errors, bad_source, unreachable;
+        uint64_t received, forwarded, kernel_drops, icmp_errors, bad_source, table_full;
 } Traffic;
+
+/* A list of what happened: "no_route 7, denied 2". */
+typedef struct Tally {
+        char text[200];
+        uint64_t sum, most;
+        const char *worst; /* NULL: nothing happened */
+} Tally;
+
+static void tally_add(Tally *tally, const char *reason, uint64_t n)
+{
+        size_t used = strlen(tally->text);
+
+        if (n == 0)
+                return;
+        (void)snprintf(tally->text + used, sizeof(tally->text) - used, "%s%s %" PRIu64, used > 0 ? ", " : "", reason,
+                       n);
+        tally->sum += n;
+        if (n > tally->most) {
+                tally->most = n;
+                tally->worst = reason;
+        }
+}
 
 static const json_t *listeners_of(const json_t *status)
 {
@@ -48,6 +70,20 @@ static const json_t *names_of(const json_t *status)
         return answer_part(status, "names");
 }
 
+static const json_t *recent_of(const json_t *status)
+{
+        return answer_part(status, "recent");
+}
+
+/* How long that is. */
+static const char *recent_span(const json_t *status, char span[static SPAN_TEXT_MAX])
+{
+        usec_t t;
+
+        (void)answer_span(recent_of(status), "seconds", &t);
+        return span_format(span, t);
+}
+
 static void traffic_add(Traffic *traffic, const json_t *listener)
 {
         const json_t *forward = answer_part(listener, "client_to_upstream"), *drops = answer_part(forward, "drops");
@@ -57,8 +93,7 @@ static void traffic_add(Traffic *traffic, const json_t *listener)
         traffic->kernel_drops += answer_count(listener, "kernel_drops");
         traffic->icmp_errors += answer_count(listener, "icmp_errors");
         traffic->bad_source += answer_count(drops, "bad_source");
-        traffic->unreachable += answer_count(drops, "no_route") + answer_count(drops, "unreachable") +
-                                answer_count(drops, "denied");
+        traffic->table_full += answer_count(drops, "table_full");
 }
 
 /* name NULL: of all listeners. */
@@ -79,7 +114,7 @@ static Traffic traffic_of(const json_t *status, const char *name)
 
 void check_listening(Check *check, Step *step)
 {
-        const json_t *listeners = listeners_of(check->after);
+        const json_t *listeners = listeners_of(check->status);
         char text[CHECK_TEXT_MAX] = "";
         size_t used = 0;
 
@@ -98,53 +133,83 @@ void check_listening(Check *check, Step *step)
         step_good(step, "%s", text);
 }
 
-/* The port of the first listener, where most have only one. */
-static const char *port_of(const json_t *status)
+/* The port of an address, where it has one. */
+static const char *port_of(const char *address)
 {
-        const char *address = answer_text(json_array_get(listeners_of(status), 0), "listener"),
-                   *colon = strrchr(address, ':');
+        const char *colon = strrchr(address, ':');
 
         return colon && colon[1] && strlen(colon) <= 6 && strspn(colon + 1, "0123456789") == strlen(colon + 1)
                                ? colon + 1
                                : "51820";
 }
 
+/* The listeners at which nothing has arrived, as a list; how many, and the first of them. */
+static size_t list_idle(const json_t *listeners, char *to, size_t size, const json_t **ret_first)
+{
+        size_t used = 0, n = 0;
+
+        for (size_t i = 0; i < json_array_size(listeners) && used < size; i++) {
+                const json_t *listener = json_array_get(listeners, i);
+
+                if (answer_count(answer_part(listener, "client_to_upstream"), "received") > 0)
+                        continue;
+                used += (size_t)snprintf(to + used, size - used, "%s%.90s (%.64s)", n > 0 ? ", " : "",
+                                         answer_text(listener, "listener"), answer_text(listener, "name"));
+                *ret_first = n++ > 0 ? *ret_first : listener;
+        }
+        return n;
+}
+
 void check_arriving(Check *check, Step *step)
 {
-        Traffic traffic = traffic_of(check->after, NULL);
-        char span[SPAN_TEXT_MAX], blame[CHECK_TEXT_MAX];
+        Traffic traffic = traffic_of(check->status, NULL);
+        char span[SPAN_TEXT_MAX], text[CHECK_TEXT_MAX] = "";
+        const json_t *listeners = listeners_of(check->status), *first = NULL;
+        size_t n_idle = list_idle(listeners, text, sizeof(text) / 2, &first);
         usec_t uptime;
 
-        if (traffic.received > 0) {
-                step_good(step, "%" PRIu64 " datagrams received%s", traffic.received,
+        if (json_array_size(listeners) == 0) {
+                step_unknown(step, "there is no listener");
+                return;
+        }
+        if (n_idle == 0) {
+                step_good(step, "%" PRIu64 " datagram%s received%s", traffic.received, plural(traffic.received),
                           traffic.kernel_drops > 0 ? ", and others lost in a full receive buffer" : "");
                 return;
         }
-        (void)answer_span(check->after, "uptime_seconds", &uptime);
-        step_fail(step, "no datagram has arrived since the relay started, %s ago", span_format(span, uptime));
-        host_blame_filter(check, port_of(check->after), blame, sizeof(blame));
+        (void)answer_span(check->status, "uptime_seconds", &uptime);
+        (void)span_format(span, uptime);
+        if (traffic.received > 0)
+                step_unknown(step, "none has arrived at %s since the relay started, %s ago; %" PRIu64 " elsewhere",
+                             text, span, traffic.received);
+        else if (uptime < PATIENCE)
+                step_unknown(step, "no datagram has arrived yet, the relay started %s ago", span);
+        else
+                step_fail(step, "no datagram has arrived since the relay started, %s ago", span);
+        host_blame_filter(check, port_of(answer_text(first, "listener")), text, sizeof(text));
         if (host_selects_clients(check))
                 step_remedy(step, "Let the clients in with IPAddressAllow= of udp46.socket, which denies others "
                                   "(IPAddressDeny=), then try again.");
         else
-                step_remedy(step, "%s", blame);
+                step_remedy(step, "%s", text);
 }
 
 void check_allowed(Check *check, Step *step)
 {
-        Traffic traffic = traffic_of(check->after, NULL);
+        Traffic traffic = traffic_of(check->status, NULL);
 
         if (traffic.received == 0)
                 step_unknown(step, "no datagram has arrived");
         else if (traffic.bad_source == traffic.received) {
-                step_fail(step, "all %" PRIu64 " datagrams had a source that no honest sender has (bad_source)",
-                          traffic.bad_source);
+                step_fail(step,
+                          "all that came, %" PRIu64 " datagram%s, had a source that no honest sender has (bad_source)",
+                          traffic.bad_source, plural(traffic.bad_source));
                 step_remedy(step,
                             "Look with tcpdump who sends them; a NAT in between that uses port 0 or an address of "
                             "this host does so.");
         } else
-                step_good(step, "%" PRIu64 " of %" PRIu64 " were refused for their source%s", traffic.bad_source,
-                          traffic.received,
+                step_good(step, "%" PRIu64 " of %" PRIu64 " datagram%s refused for the source%s", traffic.bad_source,
+                          traffic.received, plural(traffic.received),
                           host_selects_clients(check) ? "; IPAddressAllow= of udp46.socket selects clients, too" : "");
 }
 
@@ -165,22 +230,41 @@ static void fact_add(Step *step, const char *format, ...)
         va_end(arguments);
 }
 
-/* Takes a step for each name; the first one that fails is what the step says. */
+/* Takes a step for each name: the first one that fails is what the step says; it is good if it is good for all. */
 static void each_name(Check *check, Step *step, void (*take)(Check *check, Step *step, const json_t *name))
 {
-        const json_t *names = names_of(check->after);
-        StepResult result = STEP_UNKNOWN;
+        const json_t *names = names_of(check->status);
+        bool all_good = json_array_size(names) > 0;
 
-        if (json_array_size(names) == 0)
+        if (!all_good)
                 fact_add(step, "there is no upstream");
         for (size_t i = 0; i < json_array_size(names); i++) {
                 step->result = STEP_UNKNOWN;
                 take(check, step, json_array_get(names, i));
                 if (step->result == STEP_FAILED)
                         return;
-                result = step->result == STEP_GOOD ? STEP_GOOD : result;
+                all_good = all_good && step->result == STEP_GOOD;
         }
-        step->result = result;
+        step->result = all_good ? STEP_GOOD : STEP_UNKNOWN;
+}
+
+/* Not every reason is the name's: the errors are those of resolve/resolver.c. */
+static void resolved_remedy(Step *step, const char *upstream, const char *error)
+{
+        const int n = (int)(strrchr(upstream, ':') ? strrchr(upstream, ':') - upstream : 0);
+
+        if (!*error || strstr(error, "name service"))
+                step_remedy(step,
+                            "See which name service the relay's host asks (/etc/resolv.conf), that it answers "
+                            "(`getent ahostsv6 %.*s`), and that no firewall stops port 53 on the way out.",
+                            n, upstream);
+        else if (strstr(error, "interface"))
+                step_remedy(step, "Behind the %% name an interface that `ip link` shows.");
+        else
+                step_remedy(step,
+                            "Give the name an IPv6 address (AAAA) that can be used, and see that the relay's host can "
+                            "resolve it: `getent ahostsv6 %.*s`.",
+                            n, upstream);
 }
 
 static void name_resolved(Check *check, Step *step, const json_t *name)
@@ -193,10 +277,7 @@ static void name_resolved(Check *check, Step *step, const json_t *name)
         (void)check;
         if (!*address) {
                 step_fail(step, "%.200s has no address: %.200s", upstream, *error ? error : "not resolved yet");
-                step_remedy(step,
-                            "Give the name an IPv6 address (AAAA) and see that this host can resolve it: "
-                            "`getent ahostsv6 %.*s`.",
-                            (int)(strrchr(upstream, ':') ? strrchr(upstream, ':') - upstream : 0), upstream);
+                resolved_remedy(step, upstream, error);
                 return;
         }
         step->result = STEP_GOOD;
@@ -216,12 +297,69 @@ void check_resolved(Check *check, Step *step)
         each_name(check, step, name_resolved);
 }
 
+/* ICMP errors came back for this name, and lately some; or there never was anything better. */
+static bool fail_icmp(Check *check, Step *step, const json_t *name, const Traffic *traffic)
+{
+        const uint64_t lately = answer_count(recent_of(check->status), "icmp_errors");
+        char span[SPAN_TEXT_MAX];
+        usec_t age;
+
+        if (traffic->icmp_errors == 0 || (lately == 0 && answer_span(name, "reply_age_seconds", &age)))
+                return false;
+        step_fail(step,
+                  "%.90s is answered for with ICMP errors: %" PRIu64 " since the start, %" PRIu64 "%s in the last %s",
+                  answer_text(name, "upstream_address"), traffic->icmp_errors, lately,
+                  json_array_size(names_of(check->status)) > 1 ? " at all listeners" : "",
+                  recent_span(check->status, span));
+        step_remedy(step, "See at the upstream that the service runs at this port, and that no router or firewall in "
+                          "front of it refuses.");
+        return true;
+}
+
+/* What keeps a datagram from leaving, or from arriving. */
+static const char *const unreachable_reasons[] = {"no_route", "unreachable", "denied"};
+
+/* The kernel refused to send to this name, and lately, too; or it always did. */
+static bool fail_unreachable(Check *check, Step *step, const json_t *name, const Traffic *traffic)
+{
+        const char *address = answer_text(name, "upstream_address");
+        const json_t *listeners = listeners_of(check->status),
+                     *drops = answer_part(answer_part(recent_of(check->status), "client_to_upstream"), "drops");
+        uint64_t lately = 0;
+        Tally tally = {0};
+        char span[SPAN_TEXT_MAX];
+
+        for (size_t r = 0; r < ELEMENTSOF(unreachable_reasons); r++) {
+                uint64_t n = 0;
+
+                for (size_t i = 0; i < json_array_size(listeners); i++) {
+                        const json_t *listener = json_array_get(listeners, i);
+
+                        if (strcmp(answer_text(listener, "name"), answer_text(name, "name")) == 0)
+                                n += answer_count(answer_part(answer_part(listener, "client_to_upstream"), "drops"),
+                                                  unreachable_reasons[r]);
+                }
+                tally_add(&tally, unreachable_reasons[r], n);
+                lately += answer_count(drops, unreachable_reasons[r]);
+        }
+        if (tally.sum == 0 || (lately == 0 && traffic->forwarded > 0))
+                return false;
+        step_fail(step, "%" PRIu64 " datagram%s to %.90s could not be sent (%s), %" PRIu64 "%s in the last %s",
+                  tally.sum, plural(tally.sum), address, tally.text, lately,
+                  json_array_size(names_of(check->status)) > 1 ? " at all listeners" : "",
+                  recent_span(check->status, span));
+        step_remedy(step,
+                    "See `journalctl -u udp46.service -p warning`, the route `ip -6 route get %.*s`, and this host's "
+                    "firewall for what it sends.",
+                    (int)strcspn(address + (*address == '['), "]%"), address + (*address == '['));
+        return true;
+}
+
 static void name_reachable(Check *check, Step *step, const json_t *name)
 {
-        const char *address = answer_text(name, "upstream_address"), *text = answer_text(name, "name");
-        Traffic after = traffic_of(check->after, text), before = traffic_of(check->before, text);
-        char said[1024];
-        usec_t age;
+        const char *address = answer_text(name, "upstream_address");
+        const Traffic traffic = traffic_of(check->status, answer_text(name, "name"));
+        char said[1024], span[SPAN_TEXT_MAX];
         int route;
 
         if (!*address) {
@@ -232,25 +370,18 @@ static void name_reachable(Check *check, Step *step, const json_t *name)
         if (route == 0) {
                 step_fail(step, "no route to %.90s: %.300s", address, said);
                 step_remedy(step, "Give this host an IPv6 address and a route, see `ip -6 address` and `ip -6 route`.");
-        } else if (after.icmp_errors > 0 &&
-                   (!answer_span(name, "reply_age_seconds", &age) || after.icmp_errors > before.icmp_errors)) {
-                step_fail(step, "%.90s is answered for with ICMP errors (%" PRIu64 ")", address, after.icmp_errors);
-                step_remedy(step,
-                            "See at the upstream that the service runs at this port, and that no router or firewall "
-                            "in front of it refuses.");
-        } else if (after.unreachable > 0 && (after.forwarded == 0 || after.unreachable > before.unreachable)) {
-                step_fail(step, "%" PRIu64 " datagrams to %.90s could not be sent (no_route, unreachable, denied)",
-                          after.unreachable, address);
-                step_remedy(step, "See `journalctl -u udp46.service -p warning`, the route `ip -6 route get`, and this "
-                                  "host's firewall for what it sends.");
-        } else if (route > 0) {
-                step->result = STEP_GOOD;
-                fact_add(step, "there is a route to %.90s, and no error came back", address);
-        } else if (after.forwarded > 0) {
-                step->result = STEP_GOOD;
-                fact_add(step, "%" PRIu64 " datagrams sent to %.90s, and no error came back", after.forwarded, address);
-        } else
+                return;
+        }
+        if (fail_icmp(check, step, name, &traffic) || fail_unreachable(check, step, name, &traffic))
+                return;
+        if (traffic.forwarded > 0)
+                fact_add(step, "%" PRIu64 " datagram%s sent to %.90s, and no error came back in the last %s",
+                         traffic.forwarded, plural(traffic.forwarded), address, recent_span(check->status, span));
+        else if (route > 0)
+                fact_add(step, "there is a route to %.90s, and nothing was sent to it yet", address);
+        else
                 fact_add(step, "nothing was sent to %.90s yet", address);
+        step->result = traffic.forwarded > 0 || route > 0 ? STEP_GOOD : STEP_UNKNOWN;
 }
 
 void check_reachable(Check *check, Step *step)
@@ -258,30 +389,38 @@ void check_reachable(Check *check, Step *step)
         each_name(check, step, name_reachable);
 }
 
+/* How long an upstream may be silent, the relay decides: asked_age_seconds is there for one that is. */
 static void name_replies(Check *check, Step *step, const json_t *name)
 {
-        const char *address = answer_text(name, "upstream_address"), *text = answer_text(name, "name");
-        Traffic after = traffic_of(check->after, text), before = traffic_of(check->before, text);
-        char span[SPAN_TEXT_MAX];
-        usec_t age;
-        bool ever = answer_span(name, "reply_age_seconds", &age);
+        const char *address = answer_text(name, "upstream_address");
+        const Traffic traffic = traffic_of(check->status, answer_text(name, "name"));
+        char span[SPAN_TEXT_MAX], sent[SPAN_TEXT_MAX];
+        usec_t age, asked;
+        bool ever = answer_span(name, "reply_age_seconds", &age),
+             silent = ever && answer_span(name, "asked_age_seconds", &asked) && asked < age;
 
-        if (after.forwarded == 0)
+        if (traffic.forwarded == 0) {
                 fact_add(step, "nothing was sent to %.90s yet", *address ? address : "the upstream");
-        else if (!ever || (age > SILENCE_MAX && after.forwarded > before.forwarded)) {
-                if (ever)
-                        step_fail(step, "the last reply from %.90s came %s ago, and datagrams are sent to it now",
-                                  address, span_format(span, age));
-                else
-                        step_fail(step, "%" PRIu64 " datagrams sent to %.90s, and none was ever answered",
-                                  after.forwarded, address);
-                step_remedy(step,
-                            "Look at the upstream: its firewall must let this port in, the service must listen there "
-                            "over IPv6, and a WireGuard answers nothing to a wrong key (`wg show`).");
-        } else {
+                return;
+        }
+        if (ever && !silent) {
                 step->result = STEP_GOOD;
                 fact_add(step, "the last reply from %.90s came %s ago", address, span_format(span, age));
+                return;
         }
+        if (ever)
+                step_fail(step,
+                          "the last reply from %.90s came %s ago, and clients have sent since, the last time %s ago",
+                          address, span_format(span, age), span_format(sent, asked));
+        else
+                step_fail(step, "%" PRIu64 " datagram%s sent to %.90s, and none was ever answered", traffic.forwarded,
+                          plural(traffic.forwarded), address);
+        step_remedy(step,
+                    "Look at the upstream: its firewall must let this port in, the service must listen there over "
+                    "IPv6, "
+                    "and a WireGuard answers nothing to a wrong key (`wg show`). The firewall of the relay's host must "
+                    "let in UDP from the upstream's port %s.",
+                    port_of(address));
 }
 
 void check_replies(Check *check, Step *step)
@@ -291,32 +430,18 @@ void check_replies(Check *check, Step *step)
 
 /* --- limits --- */
 
-/* How much a reason of both directions grew; the key of the reason that grew most, NULL if none did. */
-static const char *drops_grown(const Check *check, uint64_t *ret)
+/* What was dropped lately, both ways; whose source is forged is no loss. */
+static Tally drops_lately(const json_t *status)
 {
-        static const char *const directions[] = {"client_to_upstream", "upstream_to_client"};
-        const char *worst = NULL;
+        const json_t *recent = recent_of(status), *forward = answer_part(recent, "client_to_upstream"),
+                     *reply = answer_part(recent, "upstream_to_client");
+        Tally tally = {0};
 
-        *ret = 0;
-        for (size_t r = 0; r < ELEMENTSOF(remedies); r++) {
-                uint64_t sums[2] = {0, 0};
-
-                for (size_t d = 0; d < ELEMENTSOF(directions); d++)
-                        for (size_t s = 0; s < 2; s++) {
-                                const json_t *listeners = listeners_of(s ? check->after : check->before);
-
-                                for (size_t i = 0; i < json_array_size(listeners); i++)
-                                        sums[s] += answer_count(answer_part(answer_part(json_array_get(listeners, i),
-                                                                                        directions[d]),
-                                                                            "drops"),
-                                                                remedies[r].reason);
-                        }
-                if (sums[1] > sums[0] && sums[1] - sums[0] > *ret) {
-                        *ret = sums[1] - sums[0];
-                        worst = remedies[r].reason;
-                }
-        }
-        return worst;
+        for (size_t i = 0; i < ELEMENTSOF(remedies); i++)
+                tally_add(&tally, remedies[i].reason,
+                          answer_count(answer_part(forward, "drops"), remedies[i].reason) +
+                                          answer_count(answer_part(reply, "drops"), remedies[i].reason));
+        return tally;
 }
 
 static const char *remedy_of(const char *reason)
@@ -327,41 +452,56 @@ static const char *remedy_of(const char *reason)
         return "";
 }
 
-/* Who has as many sessions as there may be: a name, "the relay", or NULL. */
-static const char *full_of(const json_t *status)
+static bool is_full(const json_t *object)
 {
-        const json_t *names = names_of(status);
+        return answer_count(object, "limit") > 0 && answer_count(object, "sessions") >= answer_count(object, "limit");
+}
 
-        for (size_t i = 0; i < json_array_size(names); i++) {
-                const json_t *name = json_array_get(names, i);
+/* name NULL: the whole relay is. */
+static void fail_full(Check *check, Step *step, const json_t *full, const char *name)
+{
+        const uint64_t refused = traffic_of(check->status, name).table_full;
+        char whose[128] = "";
 
-                if (answer_count(name, "limit") > 0 && answer_count(name, "sessions") >= answer_count(name, "limit"))
-                        return answer_text(name, "name");
-        }
-        return answer_count(status, "limit") > 0 && answer_count(status, "sessions") >= answer_count(status, "limit")
-                               ? "the relay"
-                               : NULL;
+        if (name)
+                (void)snprintf(whose, sizeof(whose), " of the listeners named %.64s", name);
+        step_fail(step, "%" PRIu64 " of %" PRIu64 " session%s%s taken; %" PRIu64 " datagram%s refused",
+                  answer_count(full, "sessions"), answer_count(full, "limit"), plural(answer_count(full, "limit")),
+                  whose, refused, plural(refused));
+        step_remedy(step,
+                    "Look with `udp46ctl sessions` for forged clients, then raise MaxSessions= in the section "
+                    "[Relay%s%.64s] of udp46.conf.",
+                    name ? " " : "", name ? name : "");
 }
 
 void check_limits(Check *check, Step *step)
 {
-        Traffic before = traffic_of(check->before, NULL), after = traffic_of(check->after, NULL);
-        const char *full = full_of(check->after), *reason;
-        uint64_t n;
+        const json_t *status = check->status, *names = names_of(status);
+        const Tally tally = drops_lately(status);
+        const uint64_t lost = answer_count(recent_of(status), "kernel_drops");
+        char span[SPAN_TEXT_MAX];
 
-        reason = drops_grown(check, &n);
-        if (full) {
-                step_fail(step, "%.64s has as many sessions as it may have", full);
-                step_remedy(step, "%s", remedy_of("table_full"));
-        } else if (reason) {
-                step_fail(step, "%" PRIu64 " datagrams were dropped in one second: %s", n, reason);
-                step_remedy(step, "%s", remedy_of(reason));
-        } else if (after.kernel_drops > before.kernel_drops) {
-                step_fail(step, "%" PRIu64 " datagrams found the receive buffer full in one second",
-                          after.kernel_drops - before.kernel_drops);
+        (void)recent_span(status, span);
+        if (is_full(status)) {
+                fail_full(check, step, status, NULL);
+                return;
+        }
+        for (size_t i = 0; i < json_array_size(names); i++)
+                if (is_full(json_array_get(names, i))) {
+                        fail_full(check, step, json_array_get(names, i), answer_text(json_array_get(names, i), "name"));
+                        return;
+                }
+        if (tally.worst) {
+                step_fail(step, "%" PRIu64 " datagram%s dropped in the last %s: %s", tally.sum, plural(tally.sum), span,
+                          tally.text);
+                step_remedy(step, "%s", remedy_of(tally.worst));
+        } else if (lost > 0) {
+                step_fail(step, "%" PRIu64 " datagram%s found the receive buffer full in the last %s", lost,
+                          plural(lost), span);
                 step_remedy(step,
                             "Use several workers, or a larger ReceiveBuffer= in udp46.socket, see operations.md.");
         } else
-                step_good(step, "%" PRIu64 " of %" PRIu64 " sessions, and nothing is being dropped",
-                          answer_count(check->after, "sessions"), answer_count(check->after, "limit"));
+                step_good(step, "%" PRIu64 " of %" PRIu64 " session%s taken, and nothing dropped in the last %s",
+                          answer_count(status, "sessions"), answer_count(status, "limit"),
+                          plural(answer_count(status, "limit")), span);
 }

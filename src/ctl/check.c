@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Believes: a person stops reading at the first thing that is wrong, so it is said again at the end, with one sentence
- * on what to do. All steps are taken nevertheless; what lies behind a fault often explains it.
+ * Believes: a person stops reading at the first thing that is wrong, so it is said again at the end, with what to do.
+ * All steps are taken nevertheless: what lies behind a fault often explains it, or is one more.
  */
 #include <stdarg.h>
 #include <string.h>
@@ -66,28 +66,22 @@ void step_remedy(Step *step, const char *format, ...)
         SET(step, remedy, format);
 }
 
-/* Asks twice, so that later steps can tell what grows from what happened long ago. */
 static void check_http(Check *check, Step *step)
 {
         Client *client = check->ctl->client;
-        int r = answer_status(client, &check->before);
 
-        if (r >= 0) {
-                (void)usleep(CHECK_PAUSE_MSEC * 1000);
-                r = answer_status(client, &check->after);
-        }
-        if (r < 0) {
+        if (answer_status(client, &check->status) < 0) {
                 step_fail(step, "%s: %s", client_place(client), client_why(client));
                 step_remedy(step, "%s", client_remedy(client));
                 return;
         }
-        step_good(step, "udp46 %s answers at %s", answer_text(check->after, "version"), client_place(client));
+        step_good(step, "udp46 %s answers at %s", answer_text(check->status, "version"), client_place(client));
 }
 
 static void step_take(Check *check, size_t i, Step *step)
 {
         *step = (Step){.name = steps[i].name};
-        if (steps[i].asks_relay && !check->after)
+        if (steps[i].asks_relay && !check->status)
                 step_unknown(step, "the relay did not answer");
         else
                 steps[i].take(check, step);
@@ -104,22 +98,30 @@ static void step_show(const Ctl *ctl, const Step *step)
         (void)fflush(stdout); /* the next step may take a while */
 }
 
-static void end_show(const Ctl *ctl, const Step *first, unsigned n_unknown)
+/* What to do, behind words of ours. */
+static void remedy_show(const Ctl *ctl, const char *words, const Step *step)
 {
         const Terminal *terminal = &ctl->terminal;
 
+        (void)printf("%s%s%s.%s ", terminal_shade(terminal, SHADE_BOLD), words, step->name, terminal_plain(terminal));
+        text_put(stdout, step->remedy);
+        (void)putchar('\n');
+}
+
+static void end_show(const Ctl *ctl, const Step taken[static N_STEPS], const Step *first, unsigned n_unknown)
+{
         if (ctl->options->no_legend)
                 return;
         (void)putchar('\n');
-        if (first) {
-                (void)printf("%sThe first step that fails: %s.%s ", terminal_shade(terminal, SHADE_BOLD), first->name,
-                             terminal_plain(terminal));
-                text_put(stdout, first->remedy);
-                (void)putchar('\n');
-        } else if (n_unknown > 0)
-                (void)printf("No step fails; %u could not be taken.\n", n_unknown);
+        if (first)
+                remedy_show(ctl, "The first step that fails: ", first);
+        else if (n_unknown > 0)
+                (void)printf("No step fails; %u %s unknown.\n", n_unknown, n_unknown == 1 ? "is" : "are");
         else
                 (void)puts("All steps pass.");
+        for (size_t i = 0; i < N_STEPS; i++)
+                if (&taken[i] != first && *taken[i].remedy)
+                        remedy_show(ctl, taken[i].result == STEP_FAILED ? "Then fails: " : "Not known: ", &taken[i]);
 }
 
 /* What is no UTF-8 becomes visible; JSON has no room for it. */
@@ -166,8 +168,7 @@ int check_run(Ctl *ctl)
         if (json)
                 json_show(ctl, taken, first);
         else
-                end_show(ctl, first, n_unknown);
-        json_decref(check.before);
-        json_decref(check.after);
+                end_show(ctl, taken, first, n_unknown);
+        json_decref(check.status);
         return first ? CTL_STEP_FAILED : CTL_OK;
 }

@@ -3,12 +3,12 @@
 /*
  * The command check: the way of a datagram in steps, in the order in which somebody who sets up a relay would go. Each
  * step has a result and the fact behind it; a step that fails has a remedy, too. A step that cannot know says so: that
- * is no failure.
+ * is no failure. What happened lately is what the relay remembers of the last minute.
  */
 #include "ctl/answer.h"
 #include "ctl/ctl.h"
 
-enum { CHECK_TEXT_MAX = 512, CHECK_PAUSE_MSEC = 1000 };
+enum { CHECK_TEXT_MAX = 512 };
 
 typedef enum StepResult { STEP_UNKNOWN, STEP_GOOD, STEP_FAILED, N_STEP_RESULTS } StepResult;
 
@@ -22,16 +22,16 @@ typedef struct Step {
 
 typedef struct Check {
         Ctl *ctl;
-        bool here;              /* the relay is on this host: it is asked over the socket */
-        bool no_systemd;        /* it was asked, and did not answer: once is enough */
-        json_t *before, *after; /* /debug/status, CHECK_PAUSE_MSEC apart; NULL: nobody answered */
+        bool here;       /* the relay is on this host: it is asked over the socket */
+        bool no_systemd; /* it was asked, and did not answer: once is enough */
+        json_t *status;  /* NULL: nobody answered */
 } Check;
 
 /* These say how a step ended. */
 void step_good(Step *step, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void step_unknown(Step *step, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void step_fail(Step *step, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* One sentence about what to do. */
+/* What to do, in a sentence or two: of a step that failed, or that may not know but suspects somebody. */
 void step_remedy(Step *step, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* check-host.c: what systemd, the routing table and the packet filter say. */

@@ -45,6 +45,12 @@ void terminal_size(unsigned *ret_columns, unsigned *ret_rows);
 const char *text_safe(char *buffer, size_t size, const char *text);
 void text_put(FILE *to, const char *text);
 
+/* What makes "datagram" several. */
+static inline const char *plural(uint64_t n)
+{
+        return n == 1 ? "" : "s";
+}
+
 enum { SPAN_TEXT_MAX = USEC_FORMAT_MAX, AMOUNT_TEXT_MAX = 32 };
 
 /* As much of a time as a person wants to know: `3h 2min`, `12s`, `350ms`. */

@@ -878,7 +878,8 @@ class Check(CtlTest):
         for step in steps.values():
             self.assertIn(step['result'], ('ok', 'fail', 'unknown'))
             self.assertTrue(step['fact'])
-            self.assertEqual(bool(step['remedy']), step['result'] == 'fail', step)
+            if step['step'] != 'arriving' or step['result'] == 'ok':  # which says whom to suspect before it is certain
+                self.assertEqual(bool(step['remedy']), step['result'] == 'fail', step)
         if first:
             self.assertEqual(report['remedy'], steps[first]['remedy'])
         return steps
@@ -908,6 +909,8 @@ class Check(CtlTest):
         self.assertEqual({step['result'] for step in steps.values()}, {'ok'}, steps)
         self.assertIn(f'127.0.0.1:{port} (relay)', steps['listening']['fact'])
         self.assertEqual(steps['arriving']['fact'], '2 datagrams received')
+        self.assertRegex(steps['reachable']['fact'], r'^2 datagrams sent to \S+, and no error came back in the last \d+\w+$')
+        self.assertRegex(steps['limits']['fact'], r'^1 of 14116 sessions taken, and nothing dropped in the last \d+\w+$')
         text = self.out('check')
         self.assertTrue(text.endswith('\nAll steps pass.\n'), text)
         self.assertEqual([line.split()[:2] for line in text.splitlines()[:11]], [['ok', step] for step in STEPS])
@@ -919,7 +922,7 @@ class Check(CtlTest):
         self.script('systemctl', 'echo "System has not been booted with systemd as init system"; exit 1\n')
         steps = self.check(None)
         self.assertEqual([steps[step]['result'] for step in STEPS[:4]], ['unknown'] * 3 + ['ok'])
-        self.assertIn('No step fails; 3 could not be taken.', self.out('check'))
+        self.assertIn('No step fails; 3 are unknown.', self.out('check'))
 
     def test_a_systemctl_that_hangs(self):
         self.relay_that_works()
@@ -934,6 +937,9 @@ class Check(CtlTest):
         self.assertIn('enable --now udp46.socket', self.check('socket')['socket']['remedy'])
         text, _ = self.ctl('check', status=4)
         self.assertRegex(text, r'\nThe first step that fails: socket\. [A-Z].*\.\n\Z')
+        self.systemd(socket='inactive', service='failed')
+        text, _ = self.ctl('check', status=4)
+        self.assertRegex(text, r'\nThe first step that fails: socket\. [A-Z].*\.\nThen fails: service\. See why .*\.\n\Z')
         self.systemd(socket='failed')
         self.assertIn('journalctl -u udp46.socket', self.check('socket')['socket']['remedy'])
         self.systemd(socket='missing', service='missing')
@@ -981,9 +987,30 @@ class Check(CtlTest):
         self.check('listening')
 
     def test_arriving(self):
+        """Nobody is blamed in the first minute, but the remedy is told."""
         port, = self.begin(self.upstream())
-        step = self.check('arriving')['arriving']
+        step = self.check(None)['arriving']
+        self.assertEqual(step['result'], 'unknown')
+        self.assertIn('no datagram has arrived yet', step['fact'])
         self.assertIn(f'UDP port {port}', step['remedy'])
+        self.assertIn(f'\nNot known: arriving. {step["remedy"]}\n', self.out('check'))
+
+    def test_arriving_after_a_while(self):
+        self.fake_status(received=0, datagrams=0)
+        step = self.check('arriving')['arriving']
+        self.assertEqual(step['fact'], 'no datagram has arrived since the relay started, 1h ago')
+        self.assertIn('UDP port 51820', step['remedy'])
+
+    def test_one_listener_of_two(self):
+        home = self.upstream(answer=lambda data: data)
+        port, other = self.begin(None, n=2, config=f'[Relay]\nUpstream={home.name}\n[Relay office]\nUpstream=[::1]:9\n')
+        self.clients(port, 3)
+        steps = self.check(None)
+        self.assertEqual(steps['arriving']['result'], 'unknown')
+        self.assertRegex(steps['arriving']['fact'], rf'^none has arrived at 127.0.0.1:{other} \(office\) since .* ago; 3 elsewhere$')
+        self.assertIn(f'UDP port {other}', steps['arriving']['remedy'])
+        self.assertEqual(steps['replies']['result'], 'unknown')
+        self.assertIn('nothing was sent to [::1]:9 yet', steps['replies']['fact'])
 
     def test_blocked_by_the_packet_filter(self):
         if not shutil.which('nft'):
@@ -1001,23 +1028,55 @@ class Check(CtlTest):
         self.addCleanup(subprocess.run, ['nft', 'delete', 'table', 'inet', 'udp46test'], check=True)
         with contextlib.suppress(OSError):
             self.client(port).send(b'ask')
-        step = self.check('arriving')['arriving']
-        self.assertIn('nftables rules (`nft list ruleset`) throw some packets away', step['remedy'])
-        self.assertIn(f'udp dport {port}', step['remedy'])
+        step = self.check(None)['arriving']
+        self.assertIn('nftables rules (`nft list ruleset`) throw some packets away, in the chain in of the table inet '
+                      f'udp46test: see whether they accept `udp dport {port}`', step['remedy'])
+
+    def test_rules(self):
+        """Chains of all kinds, as nft writes them"""
+        port, = self.begin(self.upstream())
+
+        def remedy(*chains, family='inet'):
+            text = f'table {family} t {{\n' + ''.join(f'\t{name} {{\n' + ''.join(f'\t\t{line}\n' for line in lines) + '\t}\n\n'
+                                                    for name, *lines in chains) + '}\n'
+            self.script('nft', f"cat <<'END'\n{text}END\n")
+            return json.loads(self.ctl('check', '--json=short')[0])['steps'][STEPS.index('arriving')]['remedy']
+        hook = 'type filter hook {} priority filter; policy {};'.format
+        accept = f'udp dport {port} accept'
+        drops = ['chain f', 'ct state invalid drop']
+        for family, *chains in (('inet', ['chain in', hook('input', 'drop'), accept]),
+                                ('ip', ['chain raw', hook('prerouting', 'accept'), 'ip saddr 192.0.2.0/24 counter drop']),
+                                ('netdev', ['chain first', 'type filter hook ingress device "eth0" priority 0; policy accept;',
+                                            'udp length 1-8 drop comment "odd"']),
+                                ('inet', ['chain in', hook('input', 'accept'), 'reject with icmpx port-unreachable']),
+                                ('inet', drops, ['chain in', hook('input', 'accept'), 'jump f']),
+                                ('inet', ['chain in', hook('input', 'accept'), 'udp dport vmap @v'],
+                                 ['map v', 'type inet_service : verdict', 'elements = { 53 : drop }'])):
+            with self.subTest(chains=chains):
+                text = remedy(*chains, family=family)
+                chain = next(lines[0] for lines in chains if 'hook' in lines[1])
+                self.assertIn(f'in the {chain} of the table {family} t: see whether they accept `udp dport {port}`', text)
+        for family, *chains in (('ip6', ['chain in', hook('input', 'drop')]), ('inet', ['chain out', hook('output', 'drop')]),
+                                ('inet', drops, ['chain in', hook('input', 'accept'), 'accept']),
+                                ('inet', drops, ['chain out', hook('output', 'accept'), 'jump f']),
+                                ('inet', ['chain drop-log', 'accept'], ['chain in', hook('input', 'accept'),
+                                                                        'ip saddr @drop_list accept comment "no drop"'])):
+            with self.subTest(chains=chains):
+                self.assertIn('No nftables rule on this host\'s way in drops', remedy(*chains, family=family))
 
     def test_arriving_without_nftables(self):
         port, = self.begin(self.upstream())
         self.script('nft', 'echo "Operation not permitted"; exit 1\n')
-        self.assertIn('as root', self.check('arriving')['arriving']['remedy'])
+        self.assertIn('as root', self.check(None)['arriving']['remedy'])
         self.script('nft', 'exit 127\n')
         self.script('iptables', 'exit 0\n')
-        self.assertIn(f'iptables -I INPUT -p udp --dport {port} -j ACCEPT', self.check('arriving')['arriving']['remedy'])
+        self.assertIn(f'iptables -I INPUT -p udp --dport {port} -j ACCEPT', self.check(None)['arriving']['remedy'])
 
     def test_arriving_where_clients_are_selected(self):
         self.systemd()
         home = self.upstream()
         port, = self.begin(home, config=f'[Relay]\nUpstream={home.name}\n')
-        self.assertIn('IPAddressAllow=', self.check('arriving', DENY='any')['arriving']['remedy'])
+        self.assertIn('IPAddressAllow=', self.check(None, DENY='any')['arriving']['remedy'])
         self.clients(port, 1)
         self.assertIn('selects clients', self.check(None, DENY='any')['allowed']['fact'])
 
@@ -1027,15 +1086,25 @@ class Check(CtlTest):
         self.addCleanup(raw.close)
         raw.sendto(struct.pack('!HHHH', 0, port, 11, 0) + b'ask', ('127.0.0.1', 0))  # from port 0
         world.wait_until(lambda: json.loads(self.out('--json=short'))['listeners'][0]['client_to_upstream']['received'])
-        self.assertIn('all 1 datagrams', self.check('allowed')['allowed']['fact'])
+        self.assertIn('all that came, 1 datagram, had a source', self.check('allowed')['allowed']['fact'])
 
     def test_resolved(self):
         port, = self.begin('nowhere.example:51820')
-        self.client(port).send(b'ask')
         steps = self.check('resolved')
-        self.assertIn('nowhere.example:51820 has no address', steps['resolved']['fact'])
+        self.assertEqual(steps['arriving']['result'], 'unknown')
+        self.assertIn('nowhere.example:51820 has no address: ', steps['resolved']['fact'])
         self.assertIn('`getent ahostsv6 nowhere.example`', steps['resolved']['remedy'])
         self.assertEqual(steps['reachable']['result'], 'unknown')
+
+    def test_resolved_by_reason(self):
+        for error, text in (('the name service does not answer', '/etc/resolv.conf'), (None, 'port 53'),
+                            ('the name service reports a failure', '/etc/resolv.conf'),
+                            ('no IPv6 address (AAAA) is known for this name', 'Give the name an IPv6 address (AAAA)'),
+                            ('[::1]:9: it is the host itself', '(AAAA)'),
+                            ('no network interface has the name behind the %', '`ip link`')):
+            with self.subTest(error):
+                self.fake_status(address=None, error=error)
+                self.assertIn(text, self.check('resolved')['resolved']['remedy'])
 
     def test_reachable(self):
         port, = self.begin(f'[{NOWHERE}]:51820')
@@ -1043,7 +1112,24 @@ class Check(CtlTest):
         steps = self.check('reachable')
         self.assertIn('no route', steps['reachable']['fact'])
         self.script('ip', 'exit 127\n')
-        self.assertIn('could not be sent', self.check('reachable')['reachable']['fact'])
+        step = self.check('reachable')['reachable']
+        self.assertRegex(step['fact'], r'^1 datagram to \S+ could not be sent \(no_route 1\), 1 in the last \d+\w+$')
+        self.assertIn(f'`ip -6 route get {NOWHERE}`', step['remedy'])
+
+    def test_what_is_not_reached_any_more(self):
+        """The last minute counts, whenever the question is asked."""
+        self.script('ip', 'exit 0\n')
+        self.fake_status(icmp=5, recent={'icmp_errors': 3})
+        self.assertEqual(self.check('reachable')['reachable']['fact'],
+                         '[::1]:1 is answered for with ICMP errors: 5 since the start, 3 in the last 59s')
+        self.fake_status(icmp=5)
+        self.assertEqual(self.check(None)['reachable']['fact'],
+                         '50 datagrams sent to [::1]:1, and no error came back in the last 59s')
+        self.fake_status(drops={'denied': 9, 'unreachable': 2}, recent={'client_to_upstream': {'drops': {'denied': 1}}})
+        self.assertEqual(self.check('reachable')['reachable']['fact'],
+                         '11 datagrams to [::1]:1 could not be sent (unreachable 2, denied 9), 1 in the last 59s')
+        self.fake_status(drops={'denied': 9})
+        self.check(None)
 
     def test_nobody_at_the_upstreams_port(self):
         home = self.upstream()
@@ -1056,39 +1142,65 @@ class Check(CtlTest):
         self.assertIn('ICMP errors', self.check('reachable')['reachable']['fact'])
 
     def test_replies(self):
-        port, = self.begin(self.upstream(answer=lambda data: None))
+        self.home = self.upstream(answer=lambda data: None)
+        port, = self.begin(self.home)
         self.client(port).send(b'ask')
         world.wait_until(self.dump)
         steps = self.check('replies')
-        self.assertIn('1 datagrams sent to', steps['replies']['fact'])
+        self.assertIn('1 datagram sent to', steps['replies']['fact'])
         self.assertIn('none was ever answered', steps['replies']['fact'])
         self.assertIn('wg show', steps['replies']['remedy'])
+        self.assertIn(f'must let in UDP from the upstream\'s port {self.home.port}', steps['replies']['remedy'])
 
-    def fake_status(self, **after):
-        """A relay of whom only the second question's answer is different"""
-        def status(age, datagrams, **drops):
-            return http(json.dumps({'listeners': [{'listener': '192.0.2.1:51820', 'name': 'relay', 'client_to_upstream': {
-                'received': 100, 'datagrams': datagrams, 'drops': drops}, 'kernel_drops': after.get('kernel', 0) * (datagrams > 50)}],
-                'names': [{'name': 'relay', 'upstream': '[::1]:1', 'upstream_address': '[::1]:1', 'reply_age_seconds': age}]}))
-        answers = iter([status(after['age'], 50), status(after['age'] + 1, 51, **after.get('drops', {}))])
-        return self.serve(lambda server, connection: next(answers)(server, connection))
+    def fake_status(self, received=100, datagrams=50, address='[::1]:1', error=None, age=1.0, asked=None, icmp=0, drops=None,
+                    recent=None):
+        """A relay that has run for an hour"""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.socket)
+        name = {'name': 'relay', 'upstream': address or 'home.example:1', 'upstream_address': address, 'resolve_error': error,
+                'reply_age_seconds': age, 'asked_age_seconds': asked}
+        listener = {'listener': '192.0.2.1:51820', 'name': 'relay', 'icmp_errors': icmp,
+                    'client_to_upstream': {'received': received, 'datagrams': datagrams, 'drops': drops or {}}}
+        return self.serve(http(json.dumps({'uptime_seconds': 3600, 'recent': {'seconds': 59.1, **(recent or {})},
+                                           'names': [name], 'listeners': [listener]})))
 
     def test_replies_that_ended(self):
-        self.fake_status(age=200)
-        self.assertIn('the last reply from [::1]:1 came 3min', self.check('replies')['replies']['fact'])
+        """Whether or not anybody sends something just now"""
+        self.fake_status(age=281.2, asked=22)
+        step = self.check('replies')['replies']
+        self.assertEqual(step['fact'],
+                         'the last reply from [::1]:1 came 4min 41s ago, and clients have sent since, the last time 22s ago')
 
-    def test_replies_of_a_moment_ago(self):
+    def test_silence_that_is_nobodys_fault(self):
         self.fake_status(age=100)
         self.check(None)
+        self.fake_status(age=9000)
+        self.check(None)
+        self.fake_status(age=9000, asked=9001)
+        self.check(None)
 
-    def test_drops_that_grow(self):
-        self.fake_status(age=1, drops={'write_timeout': 5, 'bad_source': 9})
+    def test_drops_of_the_last_minute(self):
+        self.fake_status(recent={'client_to_upstream': {'drops': {'write_timeout': 5, 'bad_source': 9, 'oversize': 0}},
+                                 'upstream_to_client': {'drops': {'write_timeout': 1, 'denied': 2}}})
         step = self.check('limits')['limits']
-        self.assertEqual(step['fact'], '5 datagrams were dropped in one second: write_timeout')
+        self.assertEqual(step['fact'], '8 datagrams dropped in the last 59s: write_timeout 6, denied 2')
+        self.assertIn('WriteTimeoutSec=', step['remedy'])
+        self.fake_status(drops={'oversize': 7})
+        self.assertIn('nothing dropped in the last 59s', self.check(None)['limits']['fact'])
 
-    def test_kernel_drops_that_grow(self):
-        self.fake_status(age=1, kernel=7)
-        self.assertIn('7 datagrams found the receive buffer full', self.check('limits')['limits']['fact'])
+    def test_real_drops(self):
+        """They are told some time after they happened."""
+        home = self.upstream(answer=lambda data: data)
+        port, = self.begin(home, '--read-buffer-size', '50')
+        client = self.client(port)
+        client.send(b'x' * 51)
+        self.ask(client)
+        time.sleep(4)
+        self.assertRegex(self.check('limits')['limits']['fact'], r'^1 datagram dropped in the last \d+s: oversize 1$')
+
+    def test_kernel_drops(self):
+        self.fake_status(recent={'kernel_drops': 7})
+        self.assertEqual(self.check('limits')['limits']['fact'], '7 datagrams found the receive buffer full in the last 59s')
 
     def test_limits(self):
         home = self.upstream(answer=lambda data: data)
@@ -1096,9 +1208,23 @@ class Check(CtlTest):
         self.clients(port, 1)
         self.check(None)
         self.clients(port, 1)
+        self.client(port).send(b'ask')
+        world.wait_until(lambda: json.loads(self.out('--json=short'))['listeners'][0]['client_to_upstream']['received'] == 3)
         step = self.check('limits')['limits']
-        self.assertIn('as many sessions', step['fact'])
-        self.assertIn('MaxSessions=', step['remedy'])
+        self.assertEqual(step['fact'], '2 of 2 sessions taken; 1 datagram refused')
+        self.assertIn('MaxSessions= in the section [Relay] of udp46.conf', step['remedy'])
+
+    def test_limits_of_a_name(self):
+        home = self.upstream(answer=lambda data: data)
+        port, other = self.begin(home, n=2, config='[Relay office]\nMaxSessions=1\n')
+        self.clients(port, 1)
+        self.clients(other, 1)
+        for _ in range(3):
+            self.client(other).send(b'ask')
+        world.wait_until(lambda: json.loads(self.out('--json=short'))['listeners'][1]['client_to_upstream']['received'] == 4)
+        step = self.check('limits')['limits']
+        self.assertEqual(step['fact'], '1 of 1 session of the listeners named office taken; 3 datagrams refused')
+        self.assertIn('[Relay office]', step['remedy'])
 
     def test_on_a_terminal(self):
         self.relay_that_works()
