@@ -47,9 +47,9 @@ int answer_status(Client *client, json_t **ret)
         if (r < 0)
                 return r;
         if (!status)
-                return client_refuse(client, "the answer is not JSON");
+                return client_refuse(client, "the answer is not JSON", CLIENT_ASK_ELSEWHERE);
         if (!json_is_array(json_object_get(status, "listeners")) || !json_is_array(json_object_get(status, "names")))
-                return client_refuse(client, "this is not the status of udp46");
+                return client_refuse(client, "this is not the status of udp46", CLIENT_ASK_ELSEWHERE);
         *ret = TAKE_PTR(status);
         return 0;
 }

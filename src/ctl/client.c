@@ -164,9 +164,9 @@ static void explain_connection(Client *client)
                         error ? strerror((int)error) : "cannot connect");
 }
 
-int client_refuse(Client *client, const char *why)
+int client_refuse(Client *client, const char *why, const char *remedy)
 {
-        explain(client, "See what is asked there, --socket= or --url=.", "%s", why);
+        explain(client, remedy, "%s", why);
         return -EIO;
 }
 
@@ -184,7 +184,7 @@ static void explain_code(Client *client, const Question *question, CURLcode code
         static const char look[] = "See `journalctl -u udp46.service -p err`.";
 
         if (question->refused)
-                (void)client_refuse(client, question->refused);
+                (void)client_refuse(client, question->refused, CLIENT_ASK_ELSEWHERE);
         else if (question->header_bytes > CLIENT_HEADERS_MAX)
                 explain(client, "", "this is not udp46: endless headers");
         else

@@ -32,8 +32,10 @@ void client_set_stop(Client *client, bool (*stop)(void *userdata), void *userdat
 /* `/debug/status` to the sink. 0, or -EIO and client_why() says why, or -ECANCELED. */
 int client_get(Client *client, const char *resource, ClientSink sink, void *userdata);
 
-/* What was answered is of no use, for this reason: makes it client_why(). Returns -EIO. */
-int client_refuse(Client *client, const char *why);
+/* What was answered is of no use: makes this client_why() and client_remedy(). Both outlive the client. Returns -EIO.
+ */
+int client_refuse(Client *client, const char *why, const char *remedy);
+#define CLIENT_ASK_ELSEWHERE "See what is asked there, --socket= or --url=."
 
 /* Whom it asks: the path or the URL. */
 const char *client_place(const Client *client);

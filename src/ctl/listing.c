@@ -45,6 +45,14 @@ static void json_print(const Sessions *sessions, JsonForm form)
         (void)fputs(pretty && sessions->n > 0 ? "\n]\n" : "]\n", stdout);
 }
 
+static void sum_show(const Sessions *sessions)
+{
+        (void)putchar('\n');
+        if (sessions->n < sessions->n_found)
+                (void)printf("%zu of ", sessions->n);
+        (void)printf("%zu session%s.\n", sessions->n_found, plural(sessions->n_found));
+}
+
 static void table_show(const Ctl *ctl, const Sessions *sessions)
 {
         const Table table = {
@@ -59,7 +67,7 @@ static void table_show(const Ctl *ctl, const Sessions *sessions)
 
         table_print(&table, &ctl->terminal, stdout);
         if (!ctl->options->no_legend)
-                (void)printf("\n%zu session%s.\n", sessions->n, sessions->n == 1 ? "" : "s");
+                sum_show(sessions);
 }
 
 int sessions_run(Ctl *ctl)

@@ -258,11 +258,18 @@ static void sessions_sort(Sessions *sessions, SortKey key)
 
 static void sessions_cut(Sessions *sessions, uint64_t limit)
 {
+        sessions->n_found = sessions->n;
         while (sessions->n > limit)
                 free(sessions->items[--sessions->n].json);
 }
 
-/* A limit can be the server's only where it need not know the order. */
+/* The order and the number of those that are not shown are not known to the relay: where either matters, all come. */
+static bool relay_may_cut(const Options *options)
+{
+        return options->limit != UINT64_MAX && options->sort == SORT_NONE &&
+               (options->command == COMMAND_DUMP || options->json != JSON_FORM_NONE);
+}
+
 static void resource_make(char *to, size_t size, const Options *options)
 {
         int n = snprintf(to, size, "/debug/sessions?");
@@ -271,9 +278,24 @@ static void resource_make(char *to, size_t size, const Options *options)
                 n += snprintf(to + n, size - (size_t)n, "client=%s&", options->client);
         if (*options->listener)
                 n += snprintf(to + n, size - (size_t)n, "listener=%s&", options->listener);
-        if (options->limit != UINT64_MAX && options->sort == SORT_NONE)
+        if (relay_may_cut(options))
                 n += snprintf(to + n, size - (size_t)n, "limit=%" PRIu64 "&", options->limit);
         to[n - 1] = '\0'; /* the ? or & that nothing follows */
+}
+
+static int listener_find(Client *client, const char *listener)
+{
+        _cleanup_json_ json_t *status = NULL;
+        const json_t *listeners;
+        int r = answer_status(client, &status);
+
+        if (r < 0)
+                return r;
+        listeners = answer_part(status, "listeners");
+        for (size_t i = 0; i < json_array_size(listeners); i++)
+                if (strcmp(answer_text(json_array_get(listeners, i), "listener"), listener) == 0)
+                        return 0;
+        return client_refuse(client, "no listener has this address", "See `udp46ctl status` for those there are.");
 }
 
 int sessions_fetch(Sessions *ret, Client *client, const Options *options)
@@ -285,13 +307,15 @@ int sessions_fetch(Sessions *ret, Client *client, const Options *options)
 
         *ret = (Sessions){0};
         if (!scanner)
-                return client_refuse(client, "out of memory");
+                return client_refuse(client, "out of memory", "");
         scanner->sessions = ret;
         scanner->keep_json = options->json != JSON_FORM_NONE;
         resource_make(resource, sizeof(resource), options);
         r = client_get(client, resource, scan, scanner);
         if (r >= 0 && scanner->place != PLACE_AFTER)
-                r = client_refuse(client, "the answer is not JSON, or its end is missing");
+                r = client_refuse(client, "the answer is not JSON, or its end is missing", CLIENT_ASK_ELSEWHERE);
+        if (r >= 0 && ret->n == 0 && *options->listener)
+                r = listener_find(client, options->listener);
         if (r < 0)
                 return r;
         (void)clock_gettime(CLOCK_REALTIME, &now);

@@ -23,19 +23,23 @@ typedef struct Session {
         char created[28], last_client[28], last_upstream[28]; /* as they came; "-": never */
         usec_t opened, last;                                  /* CLOCK_REALTIME; 0: not known */
         uint64_t forward_datagrams, forward_bytes, reply_datagrams, reply_bytes;
-        uint64_t forward_rate, reply_rate; /* bytes a second; only top knows */
+        uint64_t forward_rate, reply_rate; /* bytes a second; only top.c knows */
         char *json;                        /* as it came, if that was asked for */
 } Session;
 
 typedef struct Sessions {
         Session *items;
         size_t n, room;
-        usec_t taken; /* CLOCK_REALTIME */
+        size_t n_found; /* how many there were before the limit cut them; not known where the relay did */
+        usec_t taken;   /* CLOCK_REALTIME */
 } Sessions;
 
 void sessions_done(Sessions *sessions);
 
-/* What the options ask for: filtered, sorted, not more than the limit. 0, or as client_get() does. */
+/*
+ * What the options ask for: filtered, sorted, not more than the limit. A listener that the relay does not have is
+ * refused, or a slip of the finger would look like a quiet listener. 0, or as client_get() does.
+ */
 int sessions_fetch(Sessions *ret, Client *client, const Options *options);
 
 /* Bytes of both directions. */

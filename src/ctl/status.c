@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The command status: what a person wants to see first. The relay works if it listens and knows each upstream's
- * address; whether anything comes through is what check finds out.
+ * The command status: what a person wants to see first. The verdict, as on the status page, is the relay's own; the
+ * exit status is about what it needs to relay at all, a listener and each upstream's address.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -31,6 +31,33 @@ static bool relay_works(const json_t *status)
         return works;
 }
 
+/* The dot in the colour of a verdict, and a blank. */
+static void dot_show(const Ctl *ctl, const json_t *health)
+{
+        static const struct {
+                const char *level;
+                Shade shade;
+        } shades[] = {{"good", SHADE_GOOD}, {"doubtful", SHADE_WARN}, {"bad", SHADE_BAD}};
+        const Terminal *terminal = &ctl->terminal;
+        Shade shade = SHADE_PLAIN;
+
+        for (size_t i = 0; i < ELEMENTSOF(shades); i++)
+                if (strcmp(answer_text(health, "level"), shades[i].level) == 0)
+                        shade = shades[i].shade;
+        (void)printf("%s%s%s ", terminal_shade(terminal, shade), terminal_dot(terminal), terminal_plain(terminal));
+}
+
+static void health_show(const json_t *health)
+{
+        if (health) {
+                (void)fputs(" - ", stdout);
+                text_put(stdout, answer_text(health, "word"));
+                (void)fputs(": ", stdout);
+                text_put(stdout, answer_text(health, "text"));
+        }
+        (void)putchar('\n');
+}
+
 static void sessions_show(const json_t *object)
 {
         label("Sessions");
@@ -54,11 +81,12 @@ static void age_show(const char *what, const json_t *object, const char *key, co
 static void direction_show(const char *what, const json_t *direction)
 {
         char text[AMOUNT_TEXT_MAX];
+        const uint64_t n_sent = answer_count(direction, "datagrams");
         const char *reason, *separator = " (";
         json_t *n;
 
         label(what);
-        (void)printf("%" PRIu64 " datagrams, %s, %" PRIu64 " dropped", answer_count(direction, "datagrams"),
+        (void)printf("%" PRIu64 " datagram%s, %s, %" PRIu64 " dropped", n_sent, plural(n_sent),
                      amount_format(text, answer_count(direction, "bytes")), answer_dropped(direction));
         json_object_foreach((json_t *)(uintptr_t)answer_part(direction, "drops"), reason, n)
         {
@@ -82,9 +110,9 @@ static void listener_show(const json_t *listener)
         if (workers > 1)
                 (void)printf(", %" PRIu64 " workers", workers);
         if (lost > 0)
-                (void)printf(", %" PRIu64 " datagrams lost in its full receive buffer", lost);
+                (void)printf(", %" PRIu64 " datagram%s lost in its full receive buffer", lost, plural(lost));
         if (icmp > 0)
-                (void)printf(", %" PRIu64 " ICMP errors from its upstream's side", icmp);
+                (void)printf(", %" PRIu64 " ICMP error%s from its upstream's side", icmp, plural(icmp));
         (void)putchar('\n');
         direction_show("Forward", answer_part(listener, "client_to_upstream"));
         direction_show("Reply", answer_part(listener, "upstream_to_client"));
@@ -117,13 +145,13 @@ static void upstream_show(const Ctl *ctl, const json_t *name)
 
 static void name_show(const Ctl *ctl, const json_t *name, const json_t *listeners)
 {
-        const Terminal *terminal = &ctl->terminal;
+        const json_t *health = answer_part(name, "health");
         const char *text = answer_text(name, "name");
 
-        (void)printf("\n%s%s%s ", terminal_shade(terminal, name_works(name) ? SHADE_GOOD : SHADE_BAD),
-                     terminal_dot(terminal), terminal_plain(terminal));
-        text_put(stdout, text);
         (void)putchar('\n');
+        dot_show(ctl, health);
+        text_put(stdout, text);
+        health_show(health);
         upstream_show(ctl, name);
         sessions_show(name);
         for (size_t i = 0; i < json_array_size(listeners); i++)
@@ -134,14 +162,14 @@ static void name_show(const Ctl *ctl, const json_t *name, const json_t *listener
 static void status_show(const Ctl *ctl, const json_t *status)
 {
         const json_t *names = answer_part(status, "names"), *listeners = answer_part(status, "listeners");
-        const Terminal *terminal = &ctl->terminal;
+        const json_t *health = answer_part(status, "health");
         char text[SPAN_TEXT_MAX];
         usec_t uptime;
 
-        (void)printf("%s%s%s udp46 ", terminal_shade(terminal, relay_works(status) ? SHADE_GOOD : SHADE_BAD),
-                     terminal_dot(terminal), terminal_plain(terminal));
+        dot_show(ctl, health);
+        (void)fputs("udp46 ", stdout);
         text_put(stdout, answer_text(status, "version"));
-        (void)printf(", %s\n", relay_works(status) ? "ready to relay" : "cannot relay");
+        health_show(health);
         if (answer_span(status, "uptime_seconds", &uptime)) {
                 label("Running");
                 (void)printf("for %s\n", span_format(text, uptime));

@@ -19,6 +19,8 @@
 #include "ctl/ctl.h"
 #include "ctl/sessions.h"
 
+#define RATE_UNKNOWN UINT64_MAX /* there is nothing to compare with yet: shown as "-" */
+
 enum { COLUMN_LISTENER = 1, FRAME_LINES_MIN = 4, RATE_COLUMNS = 2 };
 
 /* What all listeners did until one moment. */
@@ -53,12 +55,23 @@ static void totals_add(Totals *totals, const json_t *listener)
         totals->dropped += answer_dropped(forward) + answer_dropped(reply);
 }
 
-/* A second's share of what was added since; counters of a relay that was restarted begin anew. */
+/* A second's share of what was added since. Counters of a relay that was restarted begin anew. */
 static uint64_t rate(uint64_t before, uint64_t after, usec_t between)
 {
         if (between == 0 || after < before)
-                return 0;
+                return RATE_UNKNOWN;
         return (uint64_t)((double)(after - before) * (double)USEC_PER_SEC / (double)between);
+}
+
+static const char *rate_bytes(char buffer[static AMOUNT_TEXT_MAX], uint64_t bytes)
+{
+        return bytes == RATE_UNKNOWN ? strcpy(buffer, "-") : amount_format(buffer, bytes);
+}
+
+static const char *rate_count(char buffer[static AMOUNT_TEXT_MAX], uint64_t n)
+{
+        (void)snprintf(buffer, AMOUNT_TEXT_MAX, n == RATE_UNKNOWN ? "-" : "%" PRIu64, n);
+        return buffer;
 }
 
 static int by_id(const void *a, const void *b)
@@ -74,10 +87,10 @@ static void rates_find(Top *top, Sessions *sessions, usec_t between)
                                                                    sizeof(Session), by_id)
                                                          : NULL;
 
-                if (!old || strcmp(old->client, s->client) != 0)
-                        continue;
-                s->forward_rate = rate(old->forward_bytes, s->forward_bytes, between);
-                s->reply_rate = rate(old->reply_bytes, s->reply_bytes, between);
+                if (old && strcmp(old->client, s->client) != 0)
+                        old = NULL;
+                s->forward_rate = old ? rate(old->forward_bytes, s->forward_bytes, between) : RATE_UNKNOWN;
+                s->reply_rate = old ? rate(old->reply_bytes, s->reply_bytes, between) : RATE_UNKNOWN;
         }
 }
 
@@ -86,13 +99,13 @@ static void rates_find(Top *top, Sessions *sessions, usec_t between)
 static void write_forward_rate(char cell[static TABLE_CELL_MAX], const void *row, const void *context)
 {
         (void)context;
-        (void)amount_format(cell, ((const Session *)row)->forward_rate);
+        (void)rate_bytes(cell, ((const Session *)row)->forward_rate);
 }
 
 static void write_reply_rate(char cell[static TABLE_CELL_MAX], const void *row, const void *context)
 {
         (void)context;
-        (void)amount_format(cell, ((const Session *)row)->reply_rate);
+        (void)rate_bytes(cell, ((const Session *)row)->reply_rate);
 }
 
 static void line(FILE *to, unsigned columns, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -111,21 +124,22 @@ static void line(FILE *to, unsigned columns, const char *format, ...)
 static void head_draw(const Top *top, FILE *to, unsigned columns, const json_t *status, const Totals *now)
 {
         usec_t between = top->totals.at > 0 ? now->at - top->totals.at : 0, uptime;
-        char span[SPAN_TEXT_MAX], forward[AMOUNT_TEXT_MAX], reply[AMOUNT_TEXT_MAX];
+        char span[SPAN_TEXT_MAX], texts[5][AMOUNT_TEXT_MAX];
+        const uint64_t n = answer_count(status, "sessions");
         const Totals *old = &top->totals;
 
         (void)answer_span(status, "uptime_seconds", &uptime);
         line(to, columns,
-             "udp46 %.40s, running for %s; %" PRIu64 " sessions (%" PRIu64 " unreplied, peak %" PRIu64
+             "udp46 %.40s, running for %s; %" PRIu64 " session%s (%" PRIu64 " unreplied, peak %" PRIu64
              ", limit %" PRIu64 ")",
-             answer_text(status, "version"), span_format(span, uptime), answer_count(status, "sessions"),
-             answer_count(status, "unreplied"), answer_count(status, "peak"), answer_count(status, "limit"));
-        line(to, columns, "forward %" PRIu64 "/s, %s/s; reply %" PRIu64 "/s, %s/s; dropped %" PRIu64 " (%" PRIu64 "/s)",
-             rate(old->forward, now->forward, between),
-             amount_format(forward, rate(old->forward_bytes, now->forward_bytes, between)),
-             rate(old->reply, now->reply, between),
-             amount_format(reply, rate(old->reply_bytes, now->reply_bytes, between)), now->dropped,
-             rate(old->dropped, now->dropped, between));
+             answer_text(status, "version"), span_format(span, uptime), n, plural(n), answer_count(status, "unreplied"),
+             answer_count(status, "peak"), answer_count(status, "limit"));
+        line(to, columns, "forward %s/s, %s/s; reply %s/s, %s/s; dropped %" PRIu64 " (%s/s)",
+             rate_count(texts[0], rate(old->forward, now->forward, between)),
+             rate_bytes(texts[1], rate(old->forward_bytes, now->forward_bytes, between)),
+             rate_count(texts[2], rate(old->reply, now->reply, between)),
+             rate_bytes(texts[3], rate(old->reply_bytes, now->reply_bytes, between)), now->dropped,
+             rate_count(texts[4], rate(old->dropped, now->dropped, between)));
         line(to, columns, "sorted by %s%s", sort_key_name(top->options.sort),
              top->live ? "; b bytes, i idle, a age, c client, q quit" : "");
 }

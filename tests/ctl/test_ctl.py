@@ -236,12 +236,14 @@ class Commands(CtlTest):
     def test_status(self):
         self.clients(self.ports[0], 3, 2)
         text = self.out('status')
-        self.assertEqual(text.splitlines()[0], '● udp46 0.2.0, ready to relay')
+        self.assertRegex(text.splitlines()[0],
+                         rf'^● udp46 0.2.0 - Waiting: on office, for the first datagram from a client to {re.escape(self.home.name)}$')
         self.assertIn('    Sessions: 2 (0 unreplied, peak 2, limit 14116)', text)
         self.assertIn(f'    Upstream: {self.home.name}\n', text)
         self.assertIn(f'    Listener: 127.0.0.1:{self.ports[0]}\n     Forward: 5 datagrams, 500 B, 0 dropped\n'
                       '       Reply: 5 datagrams, 500 B, 0 dropped\n', text)
-        self.assertIn('\n● office\n', text)
+        self.assertRegex(text, rf'\n● relay - Yes: {re.escape(self.home.name)} answered [^\n]+\n')
+        self.assertIn('\n● office - Waiting: for the first datagram', text)
         self.assertIn('limit 9)', text)
         self.assertIn('  Last reply: none yet', text)
         self.assertEqual(self.out().splitlines()[2:5], text.splitlines()[2:5], 'status is what it does without a command')
@@ -268,12 +270,39 @@ class Commands(CtlTest):
         self.ask(client)
         self.assertIn('1 dropped (oversize 1)', self.out('status'))
 
+    def test_status_says_what_the_page_says(self):
+        """One verdict, its words and its colour"""
+        def head():
+            health = json.loads(self.out('--json=short'))['health']
+            line = self.out('status', '--color=always').splitlines()[0]
+            self.assertIn(f' - {health["word"]}: ', line)
+            return health['word'], line.split('●')[0]
+        self.home.answer = lambda data: data if data == b'ask' else None
+        office, = self.clients(self.ports[1], 0)
+        self.ask(office)
+        self.assertEqual(head(), ('Waiting', ''))
+        client = self.client(self.ports[0])
+        client.send(b'silent')
+        world.wait_until(lambda: head() == ('No answer yet', '\033[0;1;33m'))
+        self.ask(client)
+        self.assertEqual(head(), ('Yes', '\033[0;1;32m'))
+        self.daemon.kill()
+        os.unlink(self.socket)
+        self.begin('nowhere.example:51820')
+        self.assertTrue(self.ctl('status', '--color=always', status=3)[0].startswith('\033[0;1;31m●'))
+
+    def test_one_and_several(self):
+        self.clients(self.ports[0], 1)
+        text = self.out('status')
+        self.assertIn('Forward: 1 datagram, ', text)
+        self.assertIn('Forward: 0 datagrams, ', text)
+
     def test_status_without_an_address(self):
         self.daemon.kill()
         os.unlink(self.socket)
         self.begin('nowhere.example:51820')
         text, _ = self.ctl('status', status=3)
-        self.assertIn('udp46 0.2.0, cannot relay\n', text)
+        self.assertIn('udp46 0.2.0 - No: the address of nowhere.example:51820 is not known: ', text)
         self.assertIn('Upstream: nowhere.example:51820, not resolved', text)
         self.assertIsNone(json.loads(self.ctl('--json=short', status=3)[0])['names'][0]['upstream_address'])
 
@@ -292,6 +321,9 @@ class Commands(CtlTest):
 
     def test_no_sessions(self):
         self.assertEqual(self.out('sessions').splitlines()[-1], '0 sessions.')
+        self.assertEqual(self.out('sessions', f'--listener=127.0.0.1:{self.ports[0]}').splitlines()[-1], '0 sessions.')
+        for command in 'sessions', 'dump', 'top':
+            self.assertIn('no listener has this address. See `udp46ctl status`', self.complaint(command, '--listener=127.0.0.1:9'))
         self.assertEqual(json.loads(self.out('sessions', '--json=short')), [])
         self.assertEqual(json.loads(self.out('sessions', '--json=pretty')), [])
         self.assertEqual(self.dump(), [])
@@ -324,6 +356,10 @@ class Commands(CtlTest):
         self.assertEqual(found(f'--listener=127.0.0.1:{self.ports[1]}', '--client=127.0.0.9'), set())
         self.assertEqual([len(found(f'--limit={n}')) for n in (0, 1, 3, 99)], [0, 1, 3, 4])
         self.assertEqual(len(json.loads(self.out('sessions', '--json=short', '--limit=2', '--client=127.0.0.1'))), 2)
+        for arguments, text in ((['--limit=1'], '1 of 4 sessions.'), (['--limit=9'], '4 sessions.'),
+                                (['--limit=0', f'--client={self.name(b)}'], '0 of 1 session.'),
+                                (['--limit=2', '--client=127.0.0.1', '--sort=age'], '2 of 3 sessions.')):
+            self.assertEqual(self.out('sessions', *arguments).splitlines()[-1], text)
 
     def test_sort(self):
         clients = self.clients(self.ports[0], 2, 5, 1)
@@ -386,9 +422,9 @@ class Commands(CtlTest):
         os.unlink(self.socket)
         self.begin(self.home, '--metrics.enabled', '--metrics.listen', f'127.0.0.1:{port}')
         for url in f'http://127.0.0.1:{port}', f'http://localhost:{port}/':
-            self.assertIn('ready to relay', self.out(f'--url={url}', where=False))
-        self.assertIn('ready to relay', self.out('--url', url, where=False, http_proxy='http://127.0.0.1:1'))
-        steps = json.loads(self.ctl('check', '--json=short', f'--url={url}', where=False, status=4)[0])['steps']
+            self.assertIn('udp46 0.2.0 - Waiting: ', self.out(f'--url={url}', where=False))
+        self.assertIn('udp46 0.2.0 - Waiting: ', self.out('--url', url, where=False, http_proxy='http://127.0.0.1:1'))
+        steps = json.loads(self.ctl('check', '--json=short', f'--url={url}', where=False)[0])['steps']
         self.assertEqual([step['fact'] for step in steps[:3]], ['another host is asked (--url=)'] * 3)
         err = self.complaint(f'--url=http://127.0.0.1:{world.next_port()}', where=False)
         self.assertIn('Connection refused', err)
@@ -767,8 +803,9 @@ class Live(CtlTest):
         busy, = self.clients(self.port, 3)
         text = self.out('top')
         self.assertNotIn('\033', text)
-        self.assertRegex(text, r'^udp46 0.2.0, running for \S+; 1 sessions \(0 unreplied, peak 1, limit 14116\)\n')
-        self.assertRegex(text, rf'\n{self.name(busy)} +assured .* 300 B +300 B ')
+        self.assertRegex(text, r'^udp46 0.2.0, running for \S+; 1 session \(0 unreplied, peak 1, limit 14116\)\n')
+        self.assertIn('\nforward -/s, -/s; reply -/s, -/s; dropped 0 (-/s)\n', text)
+        self.assertRegex(text, rf'\n{self.name(busy)} +assured .* 300 B +300 B +- +- ')
         self.assertNotIn('CLIENT', self.out('top', '--no-legend'))
 
     def clients_of(self, screen):

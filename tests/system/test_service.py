@@ -367,7 +367,7 @@ class Http(Installed):
     def test_udp46ctl(self):
         client = self.relay()
         ctl = ["/usr/bin/udp46ctl", "--no-pager"]
-        self.assertIn("ready to relay", self.machine.run(*ctl).stdout)
+        self.assertIn(" - Yes: ", self.machine.run(*ctl).stdout)
         session, = json.loads(self.machine.run(*ctl, "sessions", "--json=short").stdout)
         self.assertEqual((session["client_address"], session["client_port"]), client.getsockname())
         line, = self.machine.run(*ctl, "dump", "--no-legend").stdout.splitlines()
