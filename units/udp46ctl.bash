@@ -3,10 +3,9 @@
 
 _udp46ctl()
 {
-    local word=$2 previous=$3 choice
+    local word=$2 previous=$3 choice each command=
     local commands="status sessions dump top metrics check"
-    local options="--socket= --url= --client= --listener= --limit= --sort= --interval= --json= --color= --no-pager
-        --no-legend --version --help"
+    local options="--socket= --url= --color= --no-pager --version --help -h"
 
     # "=" is a word of its own where COMP_WORDBREAKS has it
     if [ "$word" = = ]; then
@@ -14,6 +13,15 @@ _udp46ctl()
     elif [ "$previous" = = ]; then
         previous=${COMP_WORDS[COMP_CWORD - 2]}
     fi
+    # only what the command takes; everything before there is one
+    for each in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        [[ " $commands " != *" $each "* ]] || command=$each
+    done
+    [[ $command == @(status|metrics|check) ]] || options+=" --client= --listener= --sort="
+    [[ $command == @(status|top|metrics|check) ]] || options+=" --limit="
+    [[ $command == @(status|sessions|dump|metrics|check) ]] || options+=" --interval="
+    [[ $command == @(dump|top|metrics) ]] || options+=" --json="
+    [[ $command == @(status|metrics) ]] || options+=" --no-legend"
     case $previous in
     --json) choice="short pretty" ;;
     --color) choice="auto always never" ;;
@@ -28,7 +36,8 @@ _udp46ctl()
         return
         ;;
     *)
-        choice="$commands $options"
+        [ "$command" ] || options="$commands $options"
+        choice=$options
         compopt -o nospace
         ;;
     esac

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "ctl/client.h"
+#include "ctl/options.h"
 
 struct Client {
         CURL *curl;
@@ -128,26 +129,38 @@ static void explain(Client *client, const char *remedy, const char *format, ...)
         client->remedy = remedy;
 }
 
+/*
+ * What opens the relay's own socket. Nobody's sessions shall be ended for a name that was written wrong, and without
+ * systemd there is no such socket.
+ */
+static const char *socket_remedy(const Client *client, bool missing)
+{
+        if (strcmp(client->socket, OPTIONS_SOCKET_DEFAULT) != 0)
+                return "Name the relay's own socket with --socket=.";
+        if (access("/run/systemd/system", F_OK) < 0)
+                return "Without systemd start the relay with --metrics.enabled, and ask with "
+                       "--url=http://127.0.0.1:9108.";
+        return missing ? "Open it with `systemctl enable udp46-http.socket && systemctl restart udp46.socket`; that "
+                         "ends "
+                         "the open sessions."
+                       : "Open it again with `systemctl restart udp46.socket`; that ends the open sessions.";
+}
+
 /* libcurl says only that it could not connect; the file system knows more. */
 static void explain_socket(Client *client)
 {
         struct stat st;
 
-        if (stat(client->socket, &st) < 0 && errno != EACCES) {
-                explain(client,
-                        "Open it with `systemctl enable udp46-http.socket && systemctl restart udp46.socket`; "
-                        "that ends the open sessions.",
-                        "%s",
-                        errno == ENOENT ? "there is no such socket; udp46-http.socket is not active" : strerror(errno));
-                return;
-        }
-        if (access(client->socket, W_OK) < 0)
+        if (stat(client->socket, &st) < 0 && errno != EACCES)
+                explain(client, socket_remedy(client, true), "%s",
+                        errno == ENOENT ? "there is no such socket" : strerror(errno));
+        else if (access(client->socket, W_OK) < 0)
                 explain(client, "Ask as root, or join the group with `usermod -aG udp46 USER` and log in again.",
                         "permission denied; root and members of the group udp46 may ask");
         else if (!S_ISSOCK(st.st_mode))
                 explain(client, "Name the right one with --socket=.", "this is not a socket");
         else
-                explain(client, "Open it again with `systemctl restart udp46.socket`.",
+                explain(client, socket_remedy(client, false),
                         "connection refused: nobody listens at this socket any more");
 }
 
@@ -160,8 +173,9 @@ static void explain_connection(Client *client)
                 explain_socket(client);
         else
                 explain(client,
-                        "See that udp46-http.socket listens at this address, and that no firewall is in between.", "%s",
-                        error ? strerror((int)error) : "cannot connect");
+                        "See that the relay listens at this address, by udp46-http.socket or --metrics.enabled, and "
+                        "that no firewall is in between.",
+                        "%s", error ? strerror((int)error) : "cannot connect");
 }
 
 int client_refuse(Client *client, const char *why, const char *remedy)
@@ -176,7 +190,9 @@ static void explain_status(Client *client, const Question *question, long status
 
         while (n < question->n_said && question->said[n] != '\n' && question->said[n] != '\r' && question->said[n])
                 n++;
-        explain(client, "", "HTTP status %ld%s%.*s", status, n > 0 ? ": " : "", (int)n, question->said);
+        explain(client,
+                status == 403 ? "Ask by the address, or add the name to HttpHosts= in the relay's udp46.conf." : "",
+                "HTTP status %ld%s%.*s", status, n > 0 ? ": " : "", (int)n, question->said);
 }
 
 static void explain_code(Client *client, const Question *question, CURLcode code)
@@ -196,7 +212,11 @@ static void explain_code(Client *client, const Question *question, CURLcode code
                         explain(client, "", "the name is not known");
                         break;
                 case CURLE_OPERATION_TIMEDOUT:
-                        explain(client, "See `systemctl status udp46.service`.", "no answer in time");
+                        explain(client,
+                                client->url ? "See that no firewall in between drops what is sent to this port, and "
+                                              "that the relay runs there."
+                                            : "See `systemctl status udp46.service`.",
+                                "no answer in time");
                         break;
                 case CURLE_GOT_NOTHING:
                         explain(client, look, "the connection was closed without an answer");

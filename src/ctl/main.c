@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* udp46ctl: from the command line to a command, and its exit status. */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
@@ -71,6 +73,20 @@ static int run(const Options *options)
         return status;
 }
 
+/*
+ * Whoever closed one of the three standard descriptors must not get a socket in its place. Returns whether there is
+ * somewhere to write.
+ */
+static bool standard_files_fill(void)
+{
+        const bool writable = fcntl(STDOUT_FILENO, F_GETFD) >= 0;
+
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fcntl(fd, F_GETFD) < 0)
+                        (void)open("/dev/null", O_RDWR); /* takes the lowest that is free: this one */
+        return writable;
+}
+
 int main(int argc, char **argv)
 {
         _cleanup_free_ char *text = NULL;
@@ -79,6 +95,10 @@ int main(int argc, char **argv)
         Options options;
         unsigned n;
 
+        if (!standard_files_fill()) {
+                ctl_complain("standard output: %s", strerror(EBADF));
+                return CTL_FAILURE;
+        }
         if (!problems)
                 return CTL_FAILURE;
         (void)signal(SIGPIPE, SIG_IGN);

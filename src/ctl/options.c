@@ -147,6 +147,41 @@ static void take_address(Parser *parser, OptionId id, const char *value)
                 (void)address_format(parser->options->listener, &address);
 }
 
+/* What is wrong with a text that shall be http://host:port, with or without a slash behind it; NULL: nothing. */
+static const char *url_fault(const char *value)
+{
+        static const char in_names[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+        const char *host = value + strlen("http://"), *end;
+        bool bracketed;
+        size_t n;
+
+        if (strncmp(value, "http://", strlen("http://")) != 0 || strlen(value) > OPTIONS_URL_MAX)
+                return "that is none";
+        bracketed = *host == '[';
+        n = bracketed ? 1 + strspn(host + 1, "0123456789abcdefABCDEF:.") : strspn(host, in_names);
+        if (n == bracketed || (bracketed && host[n++] != ']'))
+                return "there is no host";
+        end = host + n;
+        if (*end != ':')
+                return "the port is missing";
+        n = strspn(++end, "0123456789");
+        if (n == 0 || n > 5 || strtoul(end, NULL, 10) == 0 || strtoul(end, NULL, 10) > UINT16_MAX)
+                return "the port must be from 1 to 65535";
+        end += n;
+        return *end && strcmp(end, "/") != 0 ? "nothing may follow the port" : NULL;
+}
+
+/* A password is not printed. */
+static void take_url(Parser *parser, const char *value)
+{
+        const char *fault = url_fault(value);
+
+        if (strchr(value, '@'))
+                complain(parser, "--url: must be like http://192.0.2.1:9108, without a user and a password");
+        else if (fault)
+                complain(parser, "--url=%s: must be like http://192.0.2.1:9108: %s", value, fault);
+}
+
 static void take_place(Parser *parser, OptionId id, const char *value)
 {
         if (id == OPTION_SOCKET) {
@@ -154,9 +189,7 @@ static void take_place(Parser *parser, OptionId id, const char *value)
                         complain(parser, "--socket=%s: must have 1 to %d bytes", value, OPTIONS_SOCKET_MAX);
                 parser->options->socket = value;
         } else {
-                if (strncmp(value, "http://", 7) != 0 || !value[7] || strlen(value) > OPTIONS_URL_MAX ||
-                    strpbrk(value, "?# \t\r\n"))
-                        complain(parser, "--url=%s: must be like http://192.0.2.1:9108", value);
+                take_url(parser, value);
                 parser->options->url = value;
         }
 }
@@ -296,8 +329,8 @@ void options_help(FILE *to)
                 (void)fprintf(to, "  %-31s %s\n", commands[i].name, commands[i].help);
         (void)fputs("\nOptions:\n", to);
         for (int id = 0; id < N_OPTIONS; id++) {
-                (void)snprintf(left, sizeof(left), "--%s%s%s", options[id].name, options[id].argument ? "=" : "",
-                               options[id].argument ? options[id].argument : "");
+                (void)snprintf(left, sizeof(left), "--%s%s%s%s", options[id].name, options[id].argument ? "=" : "",
+                               options[id].argument ? options[id].argument : "", id == OPTION_HELP ? ", -h" : "");
                 (void)fprintf(to, "  %-31s %s", left, options[id].help);
                 if (options[id].fallback)
                         (void)fprintf(to, " (%s)", options[id].fallback);

@@ -104,7 +104,7 @@ void terminal_page(Terminal *terminal)
         (void)safe_close(ends[1]);
 }
 
-/* The error number of a write that failed may be long lost. A pipe remembers that nobody reads. */
+/* A pipe remembers that nobody reads. */
 static bool reader_is_gone(void)
 {
         struct pollfd out = {.fd = STDOUT_FILENO};
@@ -127,6 +127,9 @@ int terminal_done(Terminal *terminal)
         }
         if (!failed || reader_is_gone())
                 return 0;
+        /* The error number of a write may be long lost: the next one fails for the same reason. */
+        if (errno == 0 && write(STDOUT_FILENO, "\n", 1) < 0)
+                return -errno;
         return errno > 0 ? -errno : -EIO;
 }
 

@@ -428,6 +428,13 @@ class Commands(CtlTest):
         self.assertEqual([step['fact'] for step in steps[:3]], ['another host is asked (--url=)'] * 3)
         err = self.complaint(f'--url=http://127.0.0.1:{world.next_port()}', where=False)
         self.assertIn('Connection refused', err)
+        self.assertIn('--metrics.enabled', err)
+        silent = socket.socket()
+        self.addCleanup(silent.close)
+        silent.bind(('127.0.0.1', 0))
+        silent.listen(1)
+        err = self.complaint('--url=http://127.0.0.1:{}'.format(silent.getsockname()[1]), where=False)
+        self.assertIn('no answer in time. See that no firewall in between', err)
 
     def test_many_sessions(self):
         for i in range(700):
@@ -466,9 +473,21 @@ class CommandLine(CtlTest):
                                 (['--url=http://127.0.0.1:1'], 'not together with --socket')):
             with self.subTest(arguments):
                 self.assertIn(text, self.complaint(*arguments, status=2))
-        for url in 'https://127.0.0.1', 'file:///etc/passwd', 'http://', 'http://a/?b':
+        for url, text in (('https://127.0.0.1:1', 'that is none'), ('file:///etc/passwd', 'that is none'),
+                          ('http://', 'there is no host'), ('http://:9108', 'there is no host'),
+                          ('http://[]:9108', 'there is no host'), ('http://[::1:9108', 'there is no host'),
+                          ('http://a', 'the port is missing'), ('http://a/?b', 'the port is missing'),
+                          ('http://192.0.2.1/', 'the port is missing'), ('http://[::1]', 'the port is missing'),
+                          ('http://a:', 'from 1 to 65535'), ('http://a:0', 'from 1 to 65535'),
+                          ('http://a:65536', 'from 1 to 65535'), ('http://a:123456', 'from 1 to 65535'),
+                          ('http://a:1/metrics', 'nothing may follow'), ('http://a:1?b', 'nothing may follow'),
+                          ('http://a:1b', 'nothing may follow')):
             with self.subTest(url):
-                self.assertIn('must be like', self.complaint(f'--url={url}', where=False, status=2))
+                self.assertRegex(self.complaint(f'--url={url}', where=False, status=2),
+                                 f': must be like http://192.0.2.1:9108: .*{text}')
+        err = self.complaint('--url=http://me:secret@127.0.0.1:1', where=False, status=2)
+        self.assertIn('without a user and a password', err)
+        self.assertNotIn('secret', err)
         self.assertIn('1 to 107 bytes', self.complaint('--socket=/' + 'x' * 107, where=False, status=2))
         self.assertIn(r'non\x1b[31msense', self.complaint('non\033[31msense', status=2))
 
@@ -483,19 +502,53 @@ class CommandLine(CtlTest):
     def test_completion(self):
         self.assertEqual(self.complete('st'), ['status'])
         self.assertEqual(self.complete('--no-'), ['--no-pager', '--no-legend'])
+        self.assertEqual(self.complete('check', '-h'), ['-h'])
+        self.assertEqual(self.complete('sessions', 'du'), [], 'one command is enough')
         self.assertEqual(self.complete('sessions', '--js'), ['--json='])
         self.assertEqual(self.complete('--json', '=', 'p'), ['pretty'])
         self.assertEqual(self.complete('--sort', '='), ['bytes', 'age', 'idle', 'client'])
         self.assertEqual(self.complete('--color', 'n'), ['never'])
         self.assertEqual(self.complete('--limit', '='), [])
         self.assertIn(str(TOP / 'units'), self.complete('--socket', '=', str(TOP / 'uni')))
-        shown = set(re.findall(r'^  ([a-z-]+=?)', self.out('--help').replace('--url=http', '--url='), flags=re.M))
+        shown = set(re.findall(r'^  ([a-z-]+=?)', self.out('--help').replace('--url=http', '--url='), flags=re.M)) | {'-h'}
         self.assertEqual(set(self.complete('')), shown)
+
+    def test_completion_of_a_command(self):
+        """Those options that it takes, whatever stands before and behind it"""
+        values = {'--client': '127.0.0.1', '--listener': '127.0.0.1:1', '--limit': '1', '--sort': 'age', '--interval': '1s',
+                  '--json': 'short', '--color': 'never', '--url': 'http://127.0.0.1:1', '--socket': '/nowhere'}
+        everything = [word for word in self.complete('') if word.startswith('-')]
+        for command in 'status', 'sessions', 'dump', 'top', 'metrics', 'check':
+            taken = [word for word in everything if 'not for the command' not in subprocess.run(
+                [CTL, command, word + values[word[:-1]] if word.endswith('=') else word], capture_output=True, text=True,
+                check=False, env=self.env).stderr]
+            self.assertEqual(set(self.complete(command, '-')), set(taken), command)
+            self.assertEqual(set(self.complete('--no-pager', command, '--color', '=', 'never', '-')), set(taken), command)
 
     def test_output_that_cannot_be_written(self):
         with open('/dev/full', 'w') as full:
             done = subprocess.run([CTL, '--help'], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
         self.assertEqual((done.returncode, done.stderr), (1, 'udp46ctl: standard output: No space left on device\n'))
+
+    def test_a_long_answer_that_cannot_be_written(self):
+        self.serve(http('# a line of a long answer\n' * 10000))
+        with open('/dev/full', 'w') as full:
+            done = subprocess.run([CTL, f'--socket={self.socket}', 'metrics'], stdout=full, stderr=subprocess.PIPE, text=True,
+                                  check=False)
+        self.assertEqual((done.returncode, done.stderr), (1, 'udp46ctl: standard output: No space left on device\n'))
+
+    def test_no_standard_output(self):
+        """Nor does anything that is opened take its place."""
+        self.begin(self.upstream())
+        for arguments in ['--help'], ['--version'], ['status'], ['sessions'], ['dump'], ['top'], ['metrics'], ['check']:
+            with self.subTest(arguments):
+                done = subprocess.run(['sh', '-c', 'exec "$@" >&-', 'sh', CTL, f'--socket={self.socket}', *arguments],
+                                      stderr=subprocess.PIPE, text=True, check=False, timeout=20, env=self.env)
+                self.assertEqual((done.returncode, done.stderr), (1, 'udp46ctl: standard output: Bad file descriptor\n'))
+        done = subprocess.run(['sh', '-c', 'exec "$@" <&- 2>&-', 'sh', CTL, f'--socket={self.socket}'], capture_output=True,
+                              text=True, check=False, timeout=20, env=self.env)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn('Sessions: 0', done.stdout)
 
 
 class Errors(CtlTest):
@@ -503,9 +556,24 @@ class Errors(CtlTest):
 
     def test_no_socket(self):
         err = self.complaint()
-        for word in self.socket, 'no such socket', 'udp46-http.socket':
+        for word in self.socket, 'no such socket', '--socket=':
             self.assertIn(word, err)
-        self.assertIn('/run/udp46/http.sock', self.complaint(where=False))
+        self.assertNotIn('systemctl', err, 'that ends sessions')
+
+    def test_no_socket_of_the_relay(self):
+        """Only for this one it is worth a restart, and only where there is systemd."""
+        err = self.complaint(where=False)
+        for word in '/run/udp46/http.sock', '--metrics.enabled', '--url=http://127.0.0.1:9108':
+            self.assertIn(word, err)
+        self.assertNotIn('systemctl', err)
+        os.makedirs('/run/systemd/system')
+        self.addCleanup(shutil.rmtree, '/run/systemd')
+        self.assertIn('`systemctl enable udp46-http.socket && systemctl restart udp46.socket`; that ends', self.complaint(where=False))
+        os.mkdir('/run/udp46')
+        self.addCleanup(shutil.rmtree, '/run/udp46')
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind('/run/udp46/http.sock')
+        self.assertIn('Open it again with `systemctl restart udp46.socket`', self.complaint(where=False))
 
     def test_not_a_socket(self):
         pathlib.Path(self.socket).touch()
@@ -515,7 +583,9 @@ class Errors(CtlTest):
         sock = socket.socket(socket.AF_UNIX)
         sock.bind(self.socket)
         sock.close()
-        self.assertIn('connection refused', self.complaint())
+        err = self.complaint()
+        self.assertIn('connection refused', err)
+        self.assertNotIn('systemctl', err)
 
     def test_permission(self):
         self.begin(self.upstream())
@@ -560,7 +630,9 @@ class Errors(CtlTest):
     def test_statuses(self):
         answers = iter([http('no \033[31mway\r\nsecond line', '403 Forbidden'), http('', '500 Oh'), http('x' * 10**6, '404 No')])
         self.serve(lambda server, connection: next(answers)(server, connection))
-        self.assertIn(r'HTTP status 403: no \x1b[31mway', self.complaint())
+        err = self.complaint()
+        self.assertIn(r'HTTP status 403: no \x1b[31mway', err)
+        self.assertIn('HttpHosts=', err)
         self.assertIn('HTTP status 500', self.complaint())
         self.assertLess(len(self.complaint()), 400)
 
@@ -1016,7 +1088,7 @@ class Check(CtlTest):
     def test_http(self):
         steps = self.check('http')
         self.assertIn('no such socket', steps['http']['fact'])
-        self.assertIn('systemctl enable udp46-http.socket', steps['http']['remedy'])
+        self.assertIn('--socket=', steps['http']['remedy'])
         self.assertEqual({steps[step]['result'] for step in STEPS[4:]}, {'unknown'})
 
     def test_listening(self):
