@@ -417,9 +417,8 @@ static void name_replies(Check *check, Step *step, const json_t *name)
                           plural(traffic.forwarded), address);
         step_remedy(step,
                     "Look at the upstream: its firewall must let this port in, the service must listen there over "
-                    "IPv6, "
-                    "and a WireGuard answers nothing to a wrong key (`wg show`). The firewall of the relay's host must "
-                    "let in UDP from the upstream's port %s.",
+                    "IPv6, and a WireGuard answers nothing to a wrong key (`wg show`). The firewall of the relay's "
+                    "host must let in UDP from the upstream's port %s.",
                     port_of(address));
 }
 

@@ -89,20 +89,23 @@ static bool standard_files_fill(void)
 
 int main(int argc, char **argv)
 {
+        const bool writable = standard_files_fill();
         _cleanup_free_ char *text = NULL;
         size_t size;
         FILE *problems = open_memstream(&text, &size);
         Options options;
         unsigned n;
 
-        if (!standard_files_fill()) {
-                ctl_complain("standard output: %s", strerror(EBADF));
-                return CTL_FAILURE;
-        }
         if (!problems)
                 return CTL_FAILURE;
         (void)signal(SIGPIPE, SIG_IGN);
         n = options_parse(&options, argc, argv, problems);
         (void)fclose(problems);
-        return n > 0 ? refuse(text) : run(&options);
+        if (n > 0)
+                return refuse(text);
+        if (!writable) {
+                ctl_complain("standard output: %s", strerror(EBADF));
+                return CTL_FAILURE;
+        }
+        return run(&options);
 }
