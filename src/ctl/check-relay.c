@@ -12,6 +12,8 @@
 /* For so long nobody is blamed for not having sent anything yet. */
 #define PATIENCE USEC_PER_MINUTE
 
+enum { HOST_TO_PASTE_MAX = 254 };
+
 /* What to do about datagrams that are dropped for a reason. */
 static const struct {
         const char *reason, *remedy;
@@ -248,23 +250,38 @@ static void each_name(Check *check, Step *step, void (*take)(Check *check, Step 
         step->result = all_good ? STEP_GOOD : STEP_UNKNOWN;
 }
 
+/*
+ * The host of an upstream, for a command that somebody may paste into a root shell: if the relay says anything but a
+ * name, it is not in it.
+ */
+static const char *host_to_paste(char host[static HOST_TO_PASTE_MAX], const char *upstream)
+{
+        size_t n = strspn(upstream, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+
+        if (n == 0 || n >= HOST_TO_PASTE_MAX || upstream[n] != ':' || *upstream == '-')
+                return "NAME";
+        memcpy(host, upstream, n);
+        host[n] = '\0';
+        return host;
+}
+
 /* Not every reason is the name's: the errors are those of resolve/resolver.c. */
 static void resolved_remedy(Step *step, const char *upstream, const char *error)
 {
-        const int n = (int)(strrchr(upstream, ':') ? strrchr(upstream, ':') - upstream : 0);
+        char host[HOST_TO_PASTE_MAX];
 
         if (!*error || strstr(error, "name service"))
                 step_remedy(step,
                             "See which name service the relay's host asks (/etc/resolv.conf), that it answers "
-                            "(`getent ahostsv6 %.*s`), and that no firewall stops port 53 on the way out.",
-                            n, upstream);
+                            "(`getent ahostsv6 %s`), and that no firewall stops port 53 on the way out.",
+                            host_to_paste(host, upstream));
         else if (strstr(error, "interface"))
                 step_remedy(step, "Behind the %% name an interface that `ip link` shows.");
         else
                 step_remedy(step,
                             "Give the name an IPv6 address (AAAA) that can be used, and see that the relay's host can "
-                            "resolve it: `getent ahostsv6 %.*s`.",
-                            n, upstream);
+                            "resolve it: `getent ahostsv6 %s`.",
+                            host_to_paste(host, upstream));
 }
 
 static void name_resolved(Check *check, Step *step, const json_t *name)

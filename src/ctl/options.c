@@ -115,7 +115,7 @@ static void take_choice(Parser *parser, OptionId id, const char *value)
                 parser->options->color = (ColorChoice)i;
 }
 
-/* The server compares texts, so that ours must be written as it writes them. */
+/* As the relay writes it. */
 static int client_parse(char ret[static ADDRESS_TEXT_MAX], const char *value, const char **ret_why)
 {
         char host[INET_ADDRSTRLEN];

@@ -2,7 +2,7 @@
 /*
  * Believes: the list is one array of objects, of whatever else is in them. A scanner finds where each object ends,
  * which takes no more than strings and braces; jansson reads it. Refuses: objects larger than SESSION_OBJECT_MAX, more
- * than SESSIONS_MAX of them, a list that does not end.
+ * than SESSIONS_MAX of them, more than JSON_MAX to keep, a list that does not end.
  */
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -12,11 +12,15 @@
 #include "ctl/answer.h"
 #include "ctl/sessions.h"
 
+/* Some 500,000 sessions. */
+enum { JSON_MAX = 256 << 20 };
+
 typedef enum Place { PLACE_BEFORE, PLACE_BETWEEN, PLACE_OBJECT, PLACE_AFTER } Place;
 
 typedef struct Scanner {
         Sessions *sessions;
         bool keep_json;
+        size_t kept; /* bytes of it, JSON_MAX at most */
         Place place;
         bool comma; /* there was one since the last object */
         bool in_string, escaped;
@@ -149,8 +153,14 @@ static const char *sessions_add(Scanner *scanner)
                 sessions->room = room;
         }
         session_read(&session, object);
-        if (scanner->keep_json && !(session.json = strndup(scanner->object, scanner->n)))
-                return "out of memory";
+        if (scanner->keep_json) {
+                if (scanner->n > JSON_MAX - scanner->kept)
+                        return "the list is larger than any relay's";
+                session.json = strndup(scanner->object, scanner->n);
+                if (!session.json)
+                        return "out of memory";
+                scanner->kept += scanner->n;
+        }
         sessions->items[sessions->n++] = session;
         return NULL;
 }

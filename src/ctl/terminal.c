@@ -166,42 +166,15 @@ void terminal_size(unsigned *ret_columns, unsigned *ret_rows)
 
 /* --- text from elsewhere --- */
 
-/* How many bytes the first character has if it may be shown; 0: it may not. */
-static size_t character_length(const unsigned char *p)
-{
-        size_t n = *p < 0x80 ? 1 : *p < 0xc2 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : *p < 0xf5 ? 4 : 0;
-        uint32_t c;
-
-        if (n <= 1)
-                return *p >= 0x20 && *p < 0x7f ? 1 : 0;
-        if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
-                return 0;
-        c = *p & (0x7fU >> n);
-        for (size_t i = 1; i < n; i++) {
-                if ((p[i] & 0xc0) != 0x80)
-                        return 0;
-                c = c << 6 | (p[i] & 0x3f);
-        }
-        if (c < 0xa0 || c == 0x61c || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
-            (c >= 0x2060 && c <= 0x206f) || (c >= 0xd800 && c <= 0xdfff) || c == 0xfeff)
-                return 0;
-        return n;
-}
-
-/* The next piece of the text as it may be shown. Advances the text. */
+/*
+ * The next piece of the text as it may be shown. What the relay says is ASCII; anything else may move the cursor, take
+ * two places or none, or read backwards. Advances the text.
+ */
 static size_t piece_safe(char piece[static 5], const char **text)
 {
-        size_t n = character_length((const unsigned char *)*text);
+        unsigned char c = (unsigned char)*(*text)++;
 
-        if (n == 0) {
-                (void)snprintf(piece, 5, "\\x%02x", (unsigned char)**text);
-                (*text)++;
-                return 4;
-        }
-        memcpy(piece, *text, n);
-        piece[n] = '\0';
-        *text += n;
-        return n;
+        return (size_t)snprintf(piece, 5, c >= ' ' && c <= '~' ? "%c" : "\\x%02x", c);
 }
 
 const char *text_safe(char *buffer, size_t size, const char *text)

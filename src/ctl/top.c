@@ -279,6 +279,7 @@ static int screen_init(Top *top)
         (void)sigaddset(&set, SIGINT);
         (void)sigaddset(&set, SIGTERM);
         (void)sigaddset(&set, SIGHUP);
+        (void)sigaddset(&set, SIGTSTP);
         (void)sigaddset(&set, SIGWINCH);
         (void)sigaddset(&set, SIGCONT);
         if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
@@ -325,6 +326,10 @@ static bool signal_take(Top *top)
         bool draw = false;
 
         while (read(top->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+                if (info.ssi_signo == SIGTSTP) {
+                        screen_give_back(top);
+                        (void)raise(SIGSTOP);
+                }
                 if (info.ssi_signo == SIGCONT)
                         screen_take(top);
                 draw = draw || info.ssi_signo == SIGCONT || info.ssi_signo == SIGWINCH;

