@@ -30,16 +30,17 @@ static bool session_log_allows(SessionLog *log, usec_t now)
 static void add_session(LogRecord *record, const Session *session)
 {
         const Listener *listener = session->listener;
-        const Address client = {.family = AF_INET, .v4 = session->flow.client, .port = session->flow.client_port};
+        const Address client = {
+                        .family = AF_INET, .v4 = session->record.flow.client, .port = session->record.flow.client_port};
         char text[ADDRESS_TEXT_MAX];
         Address upstream;
 
         if (udp_peer(session->leg.fd, &upstream) < 0)
                 upstream = listener->policy->upstream.address;
-        log_record_add(record, "UDP46_SESSION", "%016" PRIx64, session->id);
+        log_record_add(record, "UDP46_SESSION", "%016" PRIx64, session->record.id);
         log_record_add(record, "UDP46_LISTENER", "%s", address_format(text, &listener->bound));
         log_record_add(record, "UDP46_CLIENT", "%s", address_format(text, &client));
-        log_record_add(record, "UDP46_SOURCE", "%s", address_format(text, &session->leg.local));
+        log_record_add(record, "UDP46_SOURCE", "%s", address_format(text, &session->record.source));
         log_record_add(record, "UDP46_UPSTREAM", "%s", address_format(text, &upstream));
 }
 
@@ -56,7 +57,7 @@ void session_log_opened(SessionLog *log, const Session *session, usec_t now)
 
 void session_log_closed(SessionLog *log, const Session *session, SessionEnd end, usec_t now)
 {
-        const SessionTraffic *forward = &session->traffic[FORWARD], *reply = &session->traffic[REPLY];
+        const SessionTraffic *forward = &session->record.traffic[FORWARD], *reply = &session->record.traffic[REPLY];
         LogRecord record;
 
         if (!log_writer_wants(log->writer, &sentences[SENTENCE_SESSION_CLOSED]) || !session_log_allows(log, now))
@@ -69,8 +70,8 @@ void session_log_closed(SessionLog *log, const Session *session, SessionEnd end,
         log_record_add(&record, "UDP46_REPLY_DATAGRAMS", "%" PRIu64, reply->datagrams);
         log_record_add(&record, "UDP46_REPLY_BYTES", "%" PRIu64, reply->bytes);
         log_record_add(&record, "UDP46_DURATION_SEC", "%.3f",
-                       (double)usec_sub(now, session->opened) / (double)USEC_PER_SEC);
-        log_record_add(&record, "UDP46_AGE", "%s", session_age_name(session->age));
+                       (double)usec_sub(now, session->record.opened) / (double)USEC_PER_SEC);
+        log_record_add(&record, "UDP46_AGE", "%s", session_age_name(session->record.age));
         (void)log_writer_send(log->writer, &record);
 }
 

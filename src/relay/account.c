@@ -12,7 +12,7 @@ void account_drop(Stats *stats, Direction direction, Verdict verdict, const Data
 
 void account_sent(Session *session, Direction direction, const Datagram *run, unsigned n)
 {
-        SessionTraffic *traffic = &session->traffic[direction];
+        SessionTraffic *traffic = &session->record.traffic[direction];
         DirectionStats *s = &session->listener->stats.directions[direction];
         uint64_t n_received = 0, n_sent = 0, bytes_sent = 0;
 

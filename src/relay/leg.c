@@ -12,10 +12,10 @@ static int named(int r)
         return r == -EAGAIN ? -EADDRINUSE : r;
 }
 
-int leg_open(Leg *leg, const Address *from, const Address *peer)
+int leg_open(Leg *leg, const Address *from, const Address *peer, Address *ret_local)
 {
         *leg = (Leg){.watch.fd = -EBADF};
-        leg->fd = udp_connect(from, peer, &leg->local);
+        leg->fd = udp_connect(from, peer, ret_local);
         if (leg->fd < 0) {
                 int r = leg->fd;
 
@@ -25,9 +25,22 @@ int leg_open(Leg *leg, const Address *from, const Address *peer)
         return 0;
 }
 
+int leg_adopt(Leg *leg, int fd, const Address *source, bool bound)
+{
+        _cleanup_close_ int own = fd;
+        Address local;
+
+        *leg = (Leg){.watch.fd = -EBADF, .fd = -EBADF};
+        if (udp_adopt_leg(own, &local) < 0 || local.port != source->port || (bound && !address_equal(&local, source)))
+                return -EPROTO;
+        leg->fd = TAKE_FD(own);
+        return 0;
+}
+
 int leg_retarget(Leg *leg, const Address *peer)
 {
-        int r = udp_reconnect(leg->fd, peer, &leg->local);
+        Address local;
+        int r = udp_reconnect(leg->fd, peer, &local);
 
         if (r >= 0)
                 leg->doubted = false;

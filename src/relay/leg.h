@@ -18,14 +18,19 @@ typedef struct Leg {
         bool doubted;        /* to be pointed anew with the next datagram, at the same address or another */
         uint32_t sources;    /* which of its upstream's sources it was taken from; 0: the kernel chose */
         uint32_t pair;       /* there */
-        Address local;
 } Leg;
 
 /*
- * From this address and port, or NULL: as the kernel chooses. 0 or a negative errno: what the world said (-EMFILE,
- * -EADDRINUSE …); then the leg holds nothing.
+ * From this address and port, or NULL: as the kernel chooses; *ret_local: what it became. 0 or a negative errno: what
+ * the world said (-EMFILE, -EADDRINUSE …); then the leg holds nothing.
  */
-int leg_open(Leg *leg, const Address *from, const Address *peer);
+int leg_open(Leg *leg, const Address *from, const Address *peer, Address *ret_local);
+
+/*
+ * Takes a socket that was a leg before. 0; -EPROTO: it is none on this port (and, if `bound`, of this address), and is
+ * closed.
+ */
+int leg_adopt(Leg *leg, int fd, const Address *source, bool bound);
 
 /* Points the leg at another address; its local port stays. 0 or negative errno: then it leads nowhere for now. */
 int leg_retarget(Leg *leg, const Address *peer);

@@ -20,24 +20,27 @@ static void row_fill(const Relay *relay, ListingRow *row, const Session *session
         const Listener *listener = session->listener;
 
         *row = (ListingRow){
-                        .id = session->id,
-                        .client = {.family = AF_INET, .v4 = session->flow.client, .port = session->flow.client_port},
-                        .source = session->leg.local,
+                        .id = session->record.id,
+                        .client = {.family = AF_INET,
+                                   .v4 = session->record.flow.client,
+                                   .port = session->record.flow.client_port},
                         .listener = listener->bound,
                         .policy = policy_index(relay, listener->policy),
-                        .age = session->age,
-                        .opened = session->opened,
-                        .traffic = {session->traffic[FORWARD], session->traffic[REPLY]},
+                        .age = session->record.age,
+                        .opened = session->record.opened,
+                        .traffic = {session->record.traffic[FORWARD], session->record.traffic[REPLY]},
         };
+        if (udp_local(session->leg.fd, &row->source) < 0)
+                row->source = session->record.source;
         if (udp_peer(session->leg.fd, &row->upstream) < 0)
                 row->upstream = listener->policy->upstream.address;
 }
 
-static size_t chain_length(const Session *session)
+static size_t chain_length(const Table *table, size_t bucket)
 {
         size_t n = 0;
 
-        for (; session; session = session->next)
+        for (const Session *session = table_first(table, bucket); session; session = table_next(table, session))
                 n++;
         return n;
 }
@@ -50,10 +53,11 @@ static bool bucket_list(const Relay *relay, Listing *listing)
 {
         size_t i = 0;
 
-        if (listing->n > 0 && chain_length(relay->table.buckets[listing->bucket]) > LISTING_ROWS_MAX - listing->n)
+        if (listing->n > 0 && chain_length(&relay->table, listing->bucket) > LISTING_ROWS_MAX - listing->n)
                 return false;
 
-        for (const Session *session = relay->table.buckets[listing->bucket]; session; session = session->next) {
+        for (const Session *session = table_first(&relay->table, listing->bucket); session;
+             session = table_next(&relay->table, session)) {
                 if (i++ < listing->skip)
                         continue;
                 if (listing->n == LISTING_ROWS_MAX)

@@ -202,7 +202,7 @@ static int reply_batch(Session *session, Batch *batch)
                 }
                 while (i + n_run < batch->n && fits(listener, &run[n_run]))
                         n_run++;
-                r = listener->kind->reply(listener, &session->flow, run, n_run, trains);
+                r = listener->kind->reply(listener, &session->record.flow, run, n_run, trains);
                 if (r < 0)
                         return r;
                 account_sent(session, REPLY, run, n_run);

@@ -4,6 +4,7 @@
  * over makes the descriptor readable again, or the deadline due at once.
  */
 #include <string.h>
+#include <sys/mman.h>
 
 #include "relay/path.h"
 #include "relay/waiting.h"
@@ -11,6 +12,33 @@
 
 /* Sessions closed in one call of relay_expire(): closing one costs about as much as relaying two datagrams. */
 enum { EXPIRE_MAX = 16 };
+
+static const size_t OWN_SIZE = (size_t)RELAY_SLOTS_MAX * RELAY_SLOT;
+
+/* Address space; pages come as slots are used. */
+static int house_ourselves(Relay *relay)
+{
+        void *memory = mmap(NULL, OWN_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        if (memory == MAP_FAILED)
+                return -ENOMEM;
+        relay->own_memory = memory;
+        return slots_init(&relay->slots, memory, RELAY_SLOT, RELAY_SLOTS_MAX, &relay->n_slots_used);
+}
+
+static void leave_house(Relay *relay)
+{
+        slots_done(&relay->slots);
+        if (relay->own_memory)
+                (void)munmap(relay->own_memory, OWN_SIZE);
+        relay->own_memory = NULL;
+}
+
+int relay_house(Relay *relay, void *memory, uint32_t n, uint32_t *n_used)
+{
+        leave_house(relay);
+        return slots_init(&relay->slots, memory, RELAY_SLOT, n, n_used);
+}
 
 int relay_new(Relay **ret, uint64_t max_sessions, const RelayObserver *observer)
 {
@@ -24,7 +52,10 @@ int relay_new(Relay **ret, uint64_t max_sessions, const RelayObserver *observer)
         if (observer)
                 relay->observer = *observer;
         counter_set(&relay->quota.limit, max_sessions);
-        r = table_init(&relay->table, max_sessions);
+        r = house_ourselves(relay);
+        if (r < 0)
+                return r;
+        r = table_init(&relay->table, &relay->slots, max_sessions);
         if (r < 0)
                 return r;
         r = batch_new(&relay->batch);
@@ -46,7 +77,7 @@ static void relay_sweep(Relay *relay)
 
         while ((node = relay->dead.first)) {
                 list_remove(&relay->dead, node);
-                free(container_of(node, Session, idle));
+                slots_give(&relay->slots, container_of(node, Session, idle));
         }
 }
 
@@ -68,6 +99,7 @@ Relay *relay_free(Relay *relay)
         (void)waiting_room_free(relay->waiting);
         (void)batch_free(relay->batch);
         table_done(&relay->table);
+        leave_house(relay);
         free(relay);
         return NULL;
 }

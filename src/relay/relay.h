@@ -27,6 +27,9 @@ struct Relay {
         WatchReady leg_ready; /* what a leg's watch calls: sessions need not know the path */
         Batch *batch;
         struct WaitingRoom *waiting;
+        Slots slots; /* where the sessions live */
+        uint32_t n_slots_used;
+        void *own_memory; /* behind them, if it is not somebody else's */
         Table table;
         Quota quota; /* all sessions together */
         Policy *policies[RELAY_POLICIES_MAX];
@@ -39,6 +42,13 @@ struct Relay {
 
 /* max_sessions: the limit of all sessions together, see relay_set_limit(). */
 int relay_new(Relay **ret, uint64_t max_sessions, const RelayObserver *observer);
+
+/*
+ * Where sessions shall live: n slots of RELAY_SLOT bytes, each with a SessionRecord at its beginning, and how many of
+ * them were ever used. Before the first is opened; the memory outlives the relay. 0 or -ENOMEM.
+ */
+enum { RELAY_SLOT = sizeof(Session), RELAY_SLOTS_MAX = 1 << 20 };
+int relay_house(Relay *relay, void *memory, uint32_t n, uint32_t *n_used);
 
 /* Closes what is open without telling the observer. Takes NULL. */
 Relay *relay_free(Relay *relay);

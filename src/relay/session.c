@@ -4,6 +4,8 @@
  * but an upstream that talks on to nobody would hold the slot for ever, so replies count only for `reply_refresh` after
  * the client's last datagram. Refuses: more sessions than the policy's and the relay's limits, whoever asks.
  */
+#include <errno.h>
+
 #include "relay/relay.h"
 #include "relay/waiting.h"
 
@@ -36,7 +38,7 @@ static void session_enter_age(Session *session, SessionAge age)
 {
         Policy *policy = session->listener->policy;
 
-        session->age = (uint8_t)age;
+        session->record.age = (uint8_t)age;
         list_append(&policy->idle[age], &session->idle);
         counter_add(&policy->n_sessions[age], 1);
 }
@@ -44,9 +46,9 @@ static void session_enter_age(Session *session, SessionAge age)
 static void session_leave_age(Session *session)
 {
         Policy *policy = session->listener->policy;
-        Counter *n = &policy->n_sessions[session->age];
+        Counter *n = &policy->n_sessions[session->record.age];
 
-        list_remove(&policy->idle[session->age], &session->idle);
+        list_remove(&policy->idle[session->record.age], &session->idle);
         counter_set(n, counter_get(n) - 1);
 }
 
@@ -61,51 +63,124 @@ static bool session_count(Relay *relay, Policy *policy)
         return false;
 }
 
+static Session *session_new(Relay *relay, Listener *listener, usec_t now)
+{
+        Session *session = slots_take(&relay->slots);
+
+        if (!session)
+                return NULL;
+        session->listener = listener;
+        session->heard = now;
+        trains_init(&session->reply_trains);
+        return session;
+}
+
+/* Its leg is watched and it counts, or the leg is closed. 0, -EDQUOT: a sibling was quicker; or what the kernel says.
+ */
+static int session_join(Relay *relay, Session *session)
+{
+        Policy *policy = session->listener->policy;
+        int r = watch_set_add(&relay->watches, &session->leg.watch, session->leg.fd, relay->leg_ready);
+
+        if (r >= 0 && session_count(relay, policy))
+                return 0;
+        watch_set_remove(&relay->watches, &session->leg.watch);
+        policy->upstream.kind->close(&policy->upstream, &session->leg);
+        return r < 0 ? r : -EDQUOT;
+}
+
+/* From here on it is found, here and by whoever comes after us. */
+static void session_begin(Relay *relay, Session *session, SessionAge age, uint64_t id)
+{
+        session_enter_age(session, age);
+        table_insert(&relay->table, session);
+        record_begin(&session->record, id);
+}
+
 Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t now, Session **ret)
 {
         Policy *policy = listener->policy;
-        _cleanup_free_ Session *session = NULL;
+        Session *session;
         Verdict verdict;
         int r;
 
         if (quota_full(&policy->quota) || quota_full(&relay->quota))
                 return VERDICT_TABLE_FULL;
-        session = calloc(1, sizeof(Session));
+        session = session_new(relay, listener, now);
         if (!session)
                 return VERDICT_NO_MEMORY;
-        session->flow = *flow;
-        session->listener = listener;
-        trains_init(&session->reply_trains);
-        session->opened = session->heard = session->last_use = now;
-        verdict = policy->upstream.kind->open(&policy->upstream, flow, &session->leg);
+        session->record.flow = *flow;
+        session->record.opened = session->record.last_use = now;
+        verdict = policy->upstream.kind->open(&policy->upstream, flow, &session->leg, &session->record.source);
         if (verdict != VERDICT_FORWARDED) {
+                slots_give(&relay->slots, session);
                 if (verdict != VERDICT_UPSTREAM_UNRESOLVED)
                         counter_add(&listener->stats.open_errors, 1);
                 return verdict;
         }
-        r = watch_set_add(&relay->watches, &session->leg.watch, session->leg.fd, relay->leg_ready);
-        if (r < 0 || !session_count(relay, policy)) { /* a sibling was quicker */
-                watch_set_remove(&relay->watches, &session->leg.watch);
-                policy->upstream.kind->close(&policy->upstream, &session->leg);
-                return r < 0 ? verdict_of_error(-r) : VERDICT_TABLE_FULL;
+        session->record.bound = session->leg.sources != 0;
+        r = session_join(relay, session);
+        if (r < 0) {
+                slots_give(&relay->slots, session);
+                return r == -EDQUOT ? VERDICT_TABLE_FULL : verdict_of_error(-r);
         }
-        session->id = quota_number(&relay->quota);
-        session_enter_age(session, SESSION_UNREPLIED);
-        table_insert(&relay->table, session);
+        session_begin(relay, session, SESSION_UNREPLIED, quota_number(&relay->quota));
         counter_add(&listener->stats.sessions_created, 1);
         if (relay->observer.session_opened)
                 relay->observer.session_opened(relay->observer.userdata, session, now);
-        *ret = TAKE_PTR(session);
+        *ret = session;
         return VERDICT_FORWARDED;
+}
+
+/* A clock that ran ahead would keep it for ever. */
+static usec_t not_after(usec_t t, usec_t now)
+{
+        return t < now ? t : now;
+}
+
+int session_adopt(Relay *relay, Listener *listener, const SessionRecord *record, int fd, usec_t now, Session **ret)
+{
+        _cleanup_close_ int own = fd;
+        Policy *policy = listener->policy;
+        Session *session;
+        Flow flow = record->flow;
+        int r;
+
+        flow.listener = listener->index;
+        if (record->age >= N_SESSION_AGES || address_source_refusal(flow.client, flow.client_port))
+                return -EBADMSG;
+        if (table_find(&relay->table, &flow, table_hash(&relay->table, &flow)))
+                return -EEXIST;
+        session = session_new(relay, listener, now);
+        if (!session)
+                return -ENOMEM;
+        session->record = *record;
+        session->record.id = 0;
+        session->record.flow = flow;
+        session->record.opened = not_after(record->opened, now);
+        session->record.last_use = not_after(record->last_use, now);
+        for (Direction d = 0; d < N_DIRECTIONS; d++)
+                session->record.traffic[d].last = not_after(record->traffic[d].last, now);
+        r = policy->upstream.kind->adopt(&policy->upstream, &record->source, record->bound, TAKE_FD(own),
+                                         &session->leg);
+        if (r >= 0)
+                r = session_join(relay, session);
+        if (r < 0) {
+                slots_give(&relay->slots, session);
+                return r;
+        }
+        session_begin(relay, session, (SessionAge)record->age, record->id);
+        *ret = session;
+        return 0;
 }
 
 static void session_observe_end(Session *session, SessionEnd end, usec_t now)
 {
         Stats *stats = &session->listener->stats;
-        usec_t forward = session->traffic[FORWARD].last, reply = session->traffic[REPLY].last;
+        usec_t forward = session->record.traffic[FORWARD].last, reply = session->record.traffic[REPLY].last;
 
         counter_add(&stats->sessions_closed[end], 1);
-        histogram_observe(&stats->session_duration, usec_sub(now, session->opened));
+        histogram_observe(&stats->session_duration, usec_sub(now, session->record.opened));
         histogram_observe(&stats->session_idle, usec_sub(now, forward > reply ? forward : reply));
 }
 
@@ -115,6 +190,7 @@ void session_close(Relay *relay, Session *session, SessionEnd end, usec_t now)
 
         if (relay->observer.session_closed)
                 relay->observer.session_closed(relay->observer.userdata, session, end, now);
+        record_end(&session->record);
         waiting_clear(relay, session);
         watch_set_remove(&relay->watches, &session->leg.watch);
         policy->upstream.kind->close(&policy->upstream, &session->leg);
@@ -128,13 +204,13 @@ void session_close(Relay *relay, Session *session, SessionEnd end, usec_t now)
 
 static void session_refresh(Session *session, usec_t now)
 {
-        session->last_use = now;
-        list_move_last(&session->listener->policy->idle[session->age], &session->idle);
+        session->record.last_use = now;
+        list_move_last(&session->listener->policy->idle[session->record.age], &session->idle);
 }
 
 void session_touch_forward(Session *session, usec_t now)
 {
-        session->traffic[FORWARD].last = now;
+        session->record.traffic[FORWARD].last = now;
         session_refresh(session, now);
         if (usec_sub(now, session->heard) >= DOUBT_AFTER) {
                 session->leg.doubted = true;
@@ -144,19 +220,19 @@ void session_touch_forward(Session *session, usec_t now)
 
 void session_touch_reply(Session *session, usec_t now)
 {
-        usec_t silent = usec_sub(now, session->traffic[FORWARD].last);
+        usec_t silent = usec_sub(now, session->record.traffic[FORWARD].last);
 
-        session->traffic[REPLY].last = session->heard = now;
+        session->record.traffic[REPLY].last = session->heard = now;
         counter_set(&session->listener->policy->last_reply, now);
-        if (session->age == SESSION_UNREPLIED) {
+        if (session->record.age == SESSION_UNREPLIED) {
                 session_leave_age(session);
                 session_enter_age(session, SESSION_ASSURED);
-                session->last_use = now;
+                session->record.last_use = now;
         } else if (silent < session->listener->policy->settings.reply_refresh)
                 session_refresh(session, now);
 }
 
 usec_t session_deadline(const Session *session)
 {
-        return usec_add(session->last_use, session->listener->policy->settings.timeouts[session->age]);
+        return usec_add(session->record.last_use, session->listener->policy->settings.timeouts[session->record.age]);
 }

@@ -11,33 +11,34 @@
 #include "relay/leg.h"
 #include "relay/listener.h"
 #include "relay/policy.h"
+#include "relay/record.h"
 
 typedef struct Relay Relay;
 typedef struct Session Session;
 
-typedef struct SessionTraffic {
-        uint64_t datagrams, bytes; /* forwarded ones */
-        usec_t last;               /* monotonic; of anything that came this way; 0: nothing yet */
-} SessionTraffic;
-
 struct Session {
-        Session *next; /* in its bucket of the table */
-        Flow flow;
-        ListNode idle; /* in its policy's list of its age; after closing, in the relay's dead */
-        usec_t last_use;
-        uint8_t age;         /* a SessionAge */
-        uint8_t n_waiting;   /* datagrams that wait for room in the leg's send buffer */
-        Trains reply_trains; /* what the path to the client takes */
+        SessionRecord record; /* first: it is found at the beginning of a slot */
+        uint32_t next;        /* in its bucket of the table: a slot's index + 1, or 0 */
+        uint32_t parcel;      /* of the legs' parking (state/), in which its leg is; 0: in none */
+        ListNode parked;      /* there */
+        ListNode idle;        /* in its policy's list of its age; after closing, in the relay's dead */
         Listener *listener;
+        usec_t heard;        /* when the upstream last answered, or the leg was last doubted */
+        Trains reply_trains; /* what the path to the client takes */
+        uint8_t n_waiting;   /* datagrams that wait for room in the leg's send buffer */
         Leg leg;
-        uint64_t id; /* counts from 1; no other session of the process has it */
-        usec_t opened;
-        usec_t heard; /* when the upstream last answered, or the leg was last doubted */
-        SessionTraffic traffic[N_DIRECTIONS];
 };
 
 /* Opens a session for a flow that has none. VERDICT_FORWARDED and *ret, or the reason why not. */
 Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t now, Session **ret);
+
+/*
+ * Opens it again from the record of an earlier process, with its socket (owned; -EBADF: it is lost, and one on the same
+ * port takes its place). Believes nothing of the record but its seal. To be called in order of last use. 0; or negative
+ * errno: -EBADMSG: no session can be so; -EEXIST: its flow has one; -EDQUOT: a limit; -EADDRINUSE: somebody has the
+ * port; or what the kernel says.
+ */
+int session_adopt(Relay *relay, Listener *listener, const SessionRecord *record, int fd, usec_t now, Session **ret);
 void session_close(Relay *relay, Session *session, SessionEnd end, usec_t now);
 
 /* Something came from the client; something came from the upstream. Each O(1). */

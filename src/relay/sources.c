@@ -16,6 +16,8 @@ struct Sources {
         SourcesSettings settings;
         unsigned n_addresses;
         struct in6_addr addresses[ADDRESSES_MAX];
+        unsigned share, n_shares;
+        uint8_t *claimed; /* a bit for each pair of all: it is in the queue, and is not free; NULL: none is */
         uint32_t n_pairs, n_free, first; /* the queue: n_free of n_pairs, from first on */
         uint32_t queue[];
 };
@@ -131,6 +133,8 @@ int sources_new(Sources **ret, const SourcesSettings *settings, unsigned share, 
         if (!sources)
                 return -ENOMEM;
         sources->settings = *settings;
+        sources->share = share;
+        sources->n_shares = n_shares;
         sources->n_addresses = list_addresses(settings, sources->addresses);
         fill_queue(sources, n_all, share, n_shares);
         *ret = sources;
@@ -139,19 +143,34 @@ int sources_new(Sources **ret, const SourcesSettings *settings, unsigned share, 
 
 Sources *sources_free(Sources *sources)
 {
+        if (sources)
+                free(sources->claimed);
         free(sources);
         return NULL;
+}
+
+/* Was it claimed, and is it no more? */
+static bool unclaim(Sources *sources, uint32_t pair)
+{
+        const uint8_t bit = (uint8_t)(1U << pair % 8);
+
+        if (!sources->claimed || !(sources->claimed[pair / 8] & bit))
+                return false;
+        sources->claimed[pair / 8] = (uint8_t)(sources->claimed[pair / 8] & ~bit);
+        return true;
 }
 
 static bool take_listed(Sources *sources, Source *ret)
 {
         uint32_t pair;
 
-        if (sources->n_free == 0)
-                return false;
-        pair = sources->queue[sources->first];
-        sources->first = (sources->first + 1) % sources->n_pairs;
-        sources->n_free--;
+        do {
+                if (sources->n_free == 0)
+                        return false;
+                pair = sources->queue[sources->first];
+                sources->first = (sources->first + 1) % sources->n_pairs;
+                sources->n_free--;
+        } while (unclaim(sources, pair)); /* it left the queue as if it had been taken */
         *ret = (Source){.pair = pair,
                         .address = {.family = AF_INET6,
                                     .v6 = sources->addresses[pair % sources->n_addresses],
@@ -182,9 +201,42 @@ bool sources_take(Sources *sources, const Flow *flow, unsigned attempt, Source *
         return ret->address.port > 0;
 }
 
+/* The number of a port among those that may be handed out, from 0 on; UINT32_MAX: it may not. */
+static uint32_t number_of_port(const SourcesSettings *s, uint16_t port)
+{
+        const PortRange own = {port, port}, before = {s->ports.low, (uint16_t)(port - 1)};
+
+        if (port_range_overlap(&own, &s->ports) == 0 || port_range_overlap(&own, &s->reserved) > 0)
+                return UINT32_MAX;
+        return (uint32_t)(port - s->ports.low) - port_range_overlap(&before, &s->reserved);
+}
+
+bool sources_claim(Sources *sources, const Address *source, uint32_t *ret_pair)
+{
+        uint32_t port = number_of_port(&sources->settings, source->port), i = 0;
+
+        *ret_pair = NO_PAIR;
+        if (sources->settings.clients.length > 0)
+                return true;
+        while (i < sources->n_addresses && !IN6_ARE_ADDR_EQUAL(&sources->addresses[i], &source->v6))
+                i++;
+        if (i == sources->n_addresses || port == UINT32_MAX)
+                return false;
+        i += port * sources->n_addresses;
+        if (i % sources->n_shares != sources->share || i >= sources_capacity(&sources->settings))
+                return false;
+        if (!sources->claimed)
+                sources->claimed = calloc(sources_capacity(&sources->settings) / 8 + 1, 1);
+        if (!sources->claimed)
+                return false;
+        sources->claimed[i / 8] = (uint8_t)(sources->claimed[i / 8] | 1U << i % 8);
+        *ret_pair = i;
+        return true;
+}
+
 void sources_give(Sources *sources, uint32_t pair)
 {
-        if (pair == NO_PAIR)
+        if (pair == NO_PAIR || unclaim(sources, pair))
                 return;
         sources->queue[(sources->first + sources->n_free) % sources->n_pairs] = pair;
         sources->n_free++;

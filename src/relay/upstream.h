@@ -17,8 +17,18 @@ typedef struct Upstream Upstream;
 typedef struct UpstreamKind {
         const char *name;
 
-        /* Gives a new session its leg. VERDICT_FORWARDED: open; else why not, and the leg holds nothing. */
-        Verdict (*open)(Upstream *upstream, const Flow *flow, Leg *leg);
+        /*
+         * Gives a new session its leg; *ret_source: the leg's own address. VERDICT_FORWARDED: open; else why not, and
+         * the leg holds nothing.
+         */
+        Verdict (*open)(Upstream *upstream, const Flow *flow, Leg *leg, Address *ret_source);
+
+        /*
+         * Gives a session of an earlier process its leg back: takes the socket, or opens one on the same port (and of
+         * the same address, if `bound`) where there is none (-EBADF) or the wrong one. 0; or negative errno, and the
+         * leg holds nothing: -EADDRINUSE: somebody else has the port.
+         */
+        int (*adopt)(Upstream *upstream, const Address *source, bool bound, int fd, Leg *leg);
         void (*close)(Upstream *upstream, Leg *leg);
 
         /* As udp_send() and udp_receive(). */

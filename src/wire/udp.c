@@ -160,6 +160,31 @@ int udp_connect(const Address *from, const Address *peer, Address *ret_local)
         return TAKE_FD(fd);
 }
 
+static int socket_option(int fd, int name)
+{
+        int value = -1;
+        socklen_t length = sizeof(value);
+
+        return getsockopt(fd, SOL_SOCKET, name, &value, &length) < 0 ? -1 : value;
+}
+
+int udp_adopt_leg(int fd, Address *ret_local)
+{
+        if (socket_option(fd, SO_DOMAIN) != AF_INET6 || socket_option(fd, SO_TYPE) != SOCK_DGRAM ||
+            socket_option(fd, SO_PROTOCOL) != IPPROTO_UDP)
+                return -EPROTOTYPE;
+        if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+                return -errno;
+        /* Whoever died in udp_reconnect() left its filter behind. */
+        (void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &(int){0}, sizeof(int));
+        return udp_local(fd, ret_local);
+}
+
+void udp_dissolve(int fd)
+{
+        (void)connect(fd, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
+}
+
 const char *socket_format(char buffer[static SOCKET_TEXT_MAX], int fd)
 {
         struct sockaddr_un name = {0};
@@ -225,7 +250,6 @@ int udp_reconnect(int fd, const Address *peer, Address *ret_local)
 {
         static const struct sock_filter drop_all[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
         const struct sock_fprog filter = {ELEMENTSOF(drop_all), (struct sock_filter *)(uintptr_t)drop_all};
-        const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
         Address own = {0};
         struct sockaddr_in6 name;
         int r;
@@ -236,7 +260,7 @@ int udp_reconnect(int fd, const Address *peer, Address *ret_local)
         name = to_sockaddr_in6(&(Address){.port = own.port});
         if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) < 0)
                 return -errno;
-        (void)connect(fd, &nobody, sizeof(nobody));
+        udp_dissolve(fd);
         (void)bind(fd, (const struct sockaddr *)&name, sizeof(name)); /* EINVAL: it kept its port */
         r = connect_to(fd, peer, ret_local);
         if (r >= 0)

@@ -25,6 +25,15 @@ int udp_adopt_listener(int fd, Address *ret_bound);
  */
 int udp_connect(const Address *from, const Address *peer, Address *ret_local);
 
+/*
+ * Makes a connected socket that outlived its process ready again: is it one of IPv6 and UDP, whatever became of it on
+ * its way? *ret_local: its own address. 0 or negative errno: it is nothing of the kind.
+ */
+int udp_adopt_leg(int fd, Address *ret_local);
+
+/* Connects it to nobody, which gives a port back that the kernel chose, though somebody still holds the socket. */
+void udp_dissolve(int fd);
+
 /* Where a socket of any family is bound: an address, or a path. Returns the buffer. */
 enum { SOCKET_TEXT_MAX = 128 };
 const char *socket_format(char buffer[static SOCKET_TEXT_MAX], int fd);

@@ -14,17 +14,19 @@ static unsigned met[N_STABLE + N_OTHERS];
 
 static void init(size_t n_buckets)
 {
-        ck_assert_int_eq(table_init(&relay.table, n_buckets), 0);
+        relay.slots = (Slots){.memory = (uint8_t *)sessions, .stride = sizeof(Session), .n = ELEMENTSOF(sessions)};
+        ck_assert_int_eq(table_init(&relay.table, &relay.slots, n_buckets), 0);
         relay.policies[0] = &other_policy;
         relay.policies[1] = &policy;
         listener.policy = &policy;
         listener.bound = (Address){.family = AF_INET, .port = 51820};
         policy.upstream.address = (Address){.family = AF_INET6, .port = 7};
         for (uint32_t i = 0; i < ELEMENTSOF(sessions); i++) {
-                sessions[i] = (Session){.id = i, .listener = &listener, .flow.client.s_addr = i, .opened = 1000 + i};
-                sessions[i].flow.client_port = (uint16_t)i;
+                sessions[i] = (Session){.record = {.id = i, .flow.client.s_addr = i, .opened = 1000 + i},
+                                        .listener = &listener};
+                sessions[i].record.flow.client_port = (uint16_t)i;
                 sessions[i].leg.fd = -EBADF;
-                sessions[i].traffic[REPLY].bytes = i;
+                sessions[i].record.traffic[REPLY].bytes = i;
         }
 }
 
@@ -103,7 +105,7 @@ START_TEST(a_row_says_what_the_session_is)
         Listing listing = {0};
 
         init(1);
-        sessions[5].age = SESSION_ASSURED;
+        sessions[5].record.age = SESSION_ASSURED;
         table_insert(&relay.table, &sessions[5]);
         relay_list(&relay, &listing);
         ck_assert_uint_eq(listing.n, 1);

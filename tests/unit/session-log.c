@@ -35,13 +35,13 @@ static void begin_on_stderr(int level)
 
         policy.upstream.address = address("[2001:db8:100::10]:51820");
         listener = (Listener){.policy = &policy, .bound = address("198.51.100.1:51820")};
-        session = (Session){.flow = {.client = client.v4, .client_port = client.port},
+        session = (Session){.record.flow = {.client = client.v4, .client_port = client.port},
                             .listener = &listener,
-                            .leg.local = address("[2001:db8::5]:41001"),
-                            .id = 0x1234,
-                            .opened = START,
-                            .age = SESSION_ASSURED,
-                            .traffic = {[FORWARD] = {3, 300, START}, [REPLY] = {2, 250, START}}};
+                            .record.source = address("[2001:db8::5]:41001"),
+                            .record.id = 0x1234,
+                            .record.opened = START,
+                            .record.age = SESSION_ASSURED,
+                            .record.traffic = {[FORWARD] = {3, 300, START}, [REPLY] = {2, 250, START}}};
         ck_assert_int_eq(log_new(&log_, LOG_TARGET_STDERR, level, 1, &sentences[SENTENCE_RECORDS_LOST]), 0);
         session_log_init(&session_log, log_writer(log_, 0), START);
 }
@@ -78,7 +78,7 @@ START_TEST(a_session_is_told_with_its_fields)
         begin(LOG_INFO);
         session_log_opened(&session_log, &session, START);
         session_log_closed(&session_log, &session, SESSION_IDLE_TIMEOUT, START + 1500 * USEC_PER_MSEC);
-        session.age = SESSION_UNREPLIED;
+        session.record.age = SESSION_UNREPLIED;
         session_log_closed(&session_log, &session, SESSION_SHUTDOWN, START);
         text = end();
         ck_assert_str_eq(text, "<6>session created session=0000000000001234 listener=198.51.100.1:51820 "
@@ -102,12 +102,12 @@ START_TEST(the_largest_session_fits)
         char *text;
 
         begin(LOG_INFO);
-        session.id = UINT64_MAX;
-        listener.bound = session.leg.local = policy.upstream.address =
+        session.record.id = UINT64_MAX;
+        listener.bound = session.record.source = policy.upstream.address =
                         address("[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
-        session.leg.local.scope = policy.upstream.address.scope = UINT32_MAX;
+        session.record.source.scope = policy.upstream.address.scope = UINT32_MAX;
         for (Direction d = 0; d < N_DIRECTIONS; d++)
-                session.traffic[d] = (SessionTraffic){UINT64_MAX, UINT64_MAX, START};
+                session.record.traffic[d] = (SessionTraffic){UINT64_MAX, UINT64_MAX, START};
         session_log_closed(&session_log, &session, SESSION_IDLE_TIMEOUT, USEC_NEVER);
         text = end();
         ck_assert_ptr_nonnull(strstr(text, " age=assured\n"));

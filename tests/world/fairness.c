@@ -193,7 +193,7 @@ static Session *session_of_leg(const Crowd *c, const Address *leg)
                 for (ListNode *node = c->policy->idle[age].first; node; node = node->next) {
                         Session *session = container_of(node, Session, idle);
 
-                        if (session->leg.local.port == leg->port)
+                        if (session->record.source.port == leg->port)
                                 return session;
                 }
         ck_abort_msg("no session has that leg");
@@ -229,7 +229,7 @@ START_TEST(every_turn_is_bounded_and_serves_all)
         someone = client_new(NULL, &c.quiet_at);
         talkative = session_of_leg(&c, &c.talkative);
         world_deepen(talkative->leg.fd, DEEP);
-        n_talked = talkative->traffic[REPLY].datagrams;
+        n_talked = talkative->record.traffic[REPLY].datagrams;
         n_before = n_answered(&c);
 
         for (unsigned i = 0; i < FLOOD; i++)
@@ -257,7 +257,7 @@ START_TEST(every_turn_is_bounded_and_serves_all)
         }
         ck_assert_uint_lt(received(c.flooded, FORWARD), FLOOD); /* the flood was there in every turn */
         ck_assert_uint_eq(n_answered(&c) - n_before, c.n_legs);
-        n_talked = talkative->traffic[REPLY].datagrams - n_talked;
+        n_talked = talkative->record.traffic[REPLY].datagrams - n_talked;
         ck_assert_uint_ge(n_talked, LEG_BUDGET);
         ck_assert_uint_le(n_talked, 2 * LEG_BUDGET); /* met twice at most in one round of all */
         ck_assert_uint_lt(waited_quietly, n_turns);
