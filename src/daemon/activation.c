@@ -28,6 +28,7 @@ void listener_sockets_done(ListenerSockets *sockets)
                 sockets->items[i].fd = safe_close(sockets->items[i].fd);
         for (size_t i = 0; i < sockets->n_http; i++)
                 sockets->http[i] = safe_close(sockets->http[i]);
+        store_done(&sockets->store);
         free(sockets->items);
         *sockets = (ListenerSockets){0};
 }
@@ -118,6 +119,8 @@ static int take_inherited(ListenerSockets *sockets, const Config *config, FILE *
         for (int i = 0; i < n; i++) {
                 ListenerSocket *socket;
 
+                if (store_take(&sockets->store, names[i], SD_LISTEN_FDS_START + i))
+                        continue;
                 if (strcmp(names[i], HTTP_SOCKET_NAME) == 0) {
                         *n_problems += take_http(sockets, SD_LISTEN_FDS_START + i, problems);
                         continue;

@@ -9,6 +9,7 @@
 
 #include "daemon/config.h"
 #include "daemon/options.h"
+#include "daemon/store.h"
 
 typedef struct ListenerSocket {
         int fd;       /* owned */
@@ -23,6 +24,7 @@ typedef struct ListenerSockets {
         ListenerSocket *items;
         size_t n_http; /* stream sockets named HTTP_SOCKET_NAME: for the HTTP server */
         int http[HTTP_SOCKETS_MAX];
+        Store store; /* what earlier processes left with the service manager */
 } ListenerSockets;
 
 #define HTTP_SOCKET_NAME "http"

@@ -13,8 +13,10 @@
 
 #include "daemon/control.h"
 #include "daemon/drops.h"
+#include "daemon/limits.h"
 #include "daemon/plan.h"
 #include "daemon/problems.h"
+#include "daemon/restore.h"
 #include "daemon/sentences.h"
 #include "daemon/status.h"
 #include "daemon/upstreams.h"
@@ -38,6 +40,9 @@ struct Control {
         Workers *workers;
         bool serving, stopping;
 
+        Restore restore; /* from the process before */
+        Store *store;    /* what that left with the service manager; the caller's */
+
         Status status;
         Drops *drops;
         Viewer *viewer;
@@ -60,12 +65,23 @@ static void control_order(Control *control, const WorkerOrder *order)
                 (void)sd_event_exit(control->event, -EBUSY);
 }
 
+/* For whoever comes after us. */
+static void note_upstream(Control *control, unsigned i)
+{
+        const UpstreamState *state = upstreams_get(control->upstreams, i);
+        char text[ENDPOINT_TEXT_MAX];
+
+        workers_note_upstream(control->workers, i, endpoint_format(text, &state->endpoint),
+                              state->confirmed > 0 ? &state->address : &(Address){0});
+}
+
 static void order_upstream(Control *control, unsigned i, const Address *address)
 {
         const WorkerOrder order = {.kind = WORKER_SET_UPSTREAM, .policy = (uint16_t)i, .address = *address};
 
         if (address->family != 0)
                 control_order(control, &order);
+        note_upstream(control, i);
 }
 
 static void say_lowered(Control *control, const PlanWhole *whole)
@@ -198,6 +214,65 @@ static void say_what_starts(Control *control)
         say_about_places(control, SENTENCE_LISTENER_STARTED);
 }
 
+/* --- what the process before left --- */
+
+static void control_restored(void *userdata, Revival *revival)
+{
+        Control *control = userdata;
+        Restore *restore = &control->restore;
+        uint64_t lost = 0;
+        LogRecord record;
+
+        if (!restore_answered(restore, revival))
+                return;
+        for (RevivalLoss loss = 0; loss < N_LOSSES; loss++)
+                lost += restore->n_lost[loss];
+        log_record_begin(&record, &sentences[SENTENCE_RESTORED]);
+        log_record_add(&record, "UDP46_SESSIONS", "%" PRIu64, restore->n_restored);
+        log_record_add(&record, "UDP46_LOST", "%" PRIu64, lost);
+        log_record_add(&record, "UDP46_GAP_USEC", "%" PRIu64, restore->gap);
+        (void)log_writer_send(control->writer, &record);
+        store_forget(control->store);
+        restore_done(restore);
+}
+
+/* Gathers it, and knows the upstreams' addresses before the resolver does. */
+static int control_gather(Control *control, Store *store)
+{
+        int r;
+
+        if (store_available())
+                workers_keep(control->workers, (uint32_t)limits_sessions_by_files());
+        control->store = store;
+        if (store->n == 0)
+                return 0;
+        r = restore_gather(&control->restore, store, control->workers);
+        if (r < 0)
+                return r;
+        control->restore.begun = true;
+        for (unsigned i = 0; i < n_names(control); i++) {
+                char text[ENDPOINT_TEXT_MAX];
+                const Address address =
+                                restore_address(&control->restore, workers_name(control->workers, i),
+                                                endpoint_format(text, &upstreams_get(control->upstreams, i)->endpoint));
+
+                upstreams_presume(control->upstreams, i, &address);
+        }
+        return 0;
+}
+
+/* The workers' first work: a datagram must not open a session that is about to come back. */
+static void control_restore(Control *control)
+{
+        Restore *restore = &control->restore;
+
+        if (!restore->begun)
+                return;
+        restore->n_awaited = restore->n_workers;
+        if (!workers_restore(control->workers, restore->revivals, restore->last_id, control_restored, control))
+                (void)sd_event_exit(control->event, -EBUSY);
+}
+
 static int control_serve(Control *control)
 {
         int r;
@@ -205,6 +280,7 @@ static int control_serve(Control *control)
         if (control->serving || control->stopping)
                 return 0;
         control_instruct(control);
+        control_restore(control);
         say_what_starts(control);
         r = workers_start(control->workers);
         if (r < 0)
@@ -439,7 +515,7 @@ static int control_start_http(Control *control, ListenerSockets *sockets)
 {
         int r;
 
-        r = viewer_new(&control->viewer, control->workers, control->upstreams, control->log);
+        r = viewer_new(&control->viewer, control->workers, control->upstreams, control->log, &control->restore);
         if (r < 0)
                 return r;
         r = http_server_new(&control->http, control->event, viewer_source(control->viewer));
@@ -472,8 +548,8 @@ int control_new(Control **ret, Log *log, Config *config, const Options *options,
             (r = workers_new(&control->workers, log, CONTROL_LOG_WORKERS, sockets)) < 0 ||
             (r = drops_new(&control->drops, workers_places(control->workers), workers_n_places(control->workers),
                            control->writer)) < 0 ||
-            (r = control_start_upstreams(control)) < 0 || (r = control_start_http(control, sockets)) < 0 ||
-            (r = control_add_sources(control)) < 0) {
+            (r = control_start_upstreams(control)) < 0 || (r = control_gather(control, &sockets->store)) < 0 ||
+            (r = control_start_http(control, sockets)) < 0 || (r = control_add_sources(control)) < 0) {
                 control->config = NULL; /* stays the caller's */
                 return r;
         }
@@ -510,10 +586,12 @@ Control *control_free(Control *control)
         if (control->serving)
                 say_about_places(control, SENTENCE_LISTENER_STOPPED);
         (void)drops_free(control->drops);
-        http_server_close(control->http);     /* it looks at the workers */
-        (void)workers_free(control->workers); /* tells the HTTP server that no more sessions come */
+        http_server_close(control->http); /* it looks at the workers */
+        (void)workers_free(
+                        control->workers); /* parks their sessions; tells the HTTP server that no more sessions come */
         (void)http_server_free(control->http);
         (void)viewer_free(control->viewer);
+        restore_done(&control->restore);
         (void)upstreams_free(control->upstreams);
         (void)sd_event_unref(control->event);
         if (control->serving && control->stopping)

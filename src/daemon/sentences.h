@@ -19,6 +19,7 @@
         X(SOURCE_FOREIGN, LOG_WARNING, "6c0d3b8be6a94c2f9d1f5a70b3e8c417", "source address is not this host's")     \
         X(UPSTREAM_RESOLVED, LOG_INFO, "2734a967013546548307c8b48f38e2c7", "upstream resolved")                     \
         X(UPSTREAM_UNRESOLVED, LOG_WARNING, "8b3bb014691b430f96ffc14955a4c9bc", "upstream not resolved")            \
+        X(RESTORED, LOG_INFO, "3f2c9a5be0d14f7c8b6a12d9c45e7f08", "sessions restored")                              \
         X(SESSION_CREATED, LOG_INFO, "6ba8315bc48c4dc1a9cd2019b72c2eaa", "session created")                         \
         X(SESSION_CLOSED, LOG_INFO, "e4910fe90faf4ff0a026d58a65812339", "session closed")                           \
         X(SESSION_EVENTS_LEFT_OUT, LOG_INFO, "0f2440ad571746069b473b2c6ea6f92b", "session events left out")         \

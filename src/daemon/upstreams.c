@@ -191,6 +191,17 @@ void upstreams_set(Upstreams *upstreams, unsigned i, const Endpoint *endpoint)
                 entry_ask(entry);
 }
 
+void upstreams_presume(Upstreams *upstreams, unsigned i, const Address *address)
+{
+        UpstreamEntry *entry = &upstreams->entries[i];
+
+        if (entry->answered || address_upstream_refusal(address))
+                return;
+        entry->answered = true;
+        entry->state.address = *address;
+        entry->state.confirmed = clock_monotonic();
+}
+
 const UpstreamState *upstreams_get(const Upstreams *upstreams, unsigned i)
 {
         return &upstreams->entries[i].state;

@@ -21,6 +21,7 @@ struct Viewer {
         Workers *workers;
         const Upstreams *upstreams;
         const Log *log;
+        const Restore *restore;
         usec_t watchdog;    /* 0: the service manager wants nothing */
         usec_t process_due; /* when the View's process is to be filled anew */
         View view;
@@ -141,6 +142,17 @@ static void fill_names(Viewer *viewer)
         }
 }
 
+_Static_assert((int)VIEW_LOSSES == (int)N_LOSSES, "each has its place");
+
+static void fill_restored(const Viewer *viewer, ViewRestored *restored)
+{
+        *restored = (ViewRestored){.n = viewer->restore->n_restored,
+                                   .losses = revival_loss_names,
+                                   .gap = viewer->restore->gap,
+                                   .parked = workers_kept(viewer->workers).parked};
+        memcpy(restored->n_lost, viewer->restore->n_lost, sizeof(restored->n_lost));
+}
+
 static int64_t clock_offset(usec_t now)
 {
         struct timespec real;
@@ -176,6 +188,7 @@ static const View *look(void *userdata)
         }
         fill_places(viewer);
         fill_names(viewer);
+        fill_restored(viewer, &view->restored);
         return view;
 }
 
@@ -234,7 +247,7 @@ static void find_firsts(View *view, const Place *places)
                         view->places[i].first++;
 }
 
-int viewer_new(Viewer **ret, Workers *workers, const Upstreams *upstreams, const Log *log)
+int viewer_new(Viewer **ret, Workers *workers, const Upstreams *upstreams, const Log *log, const Restore *restore)
 {
         _cleanup_(cleanup_viewer_free) Viewer *viewer = calloc(1, sizeof(Viewer));
 
@@ -243,6 +256,7 @@ int viewer_new(Viewer **ret, Workers *workers, const Upstreams *upstreams, const
         viewer->workers = workers;
         viewer->upstreams = upstreams;
         viewer->log = log;
+        viewer->restore = restore;
         viewer->source = (ViewSource){look, walk_begin, walk_next, walk_end, viewer};
         viewer->view = (View){.started = clock_monotonic(),
                               .version = UDP46_VERSION,

@@ -5,6 +5,7 @@
  * minutes of samples, and passes walks through the sessions on to the workers. Lives in the control loop.
  */
 #include "base/log.h"
+#include "daemon/restore.h"
 #include "daemon/upstreams.h"
 #include "daemon/workers.h"
 #include "http/view.h"
@@ -12,7 +13,7 @@
 typedef struct Viewer Viewer;
 
 /* All must live as long. 0 or -ENOMEM. */
-int viewer_new(Viewer **ret, Workers *workers, const Upstreams *upstreams, const Log *log);
+int viewer_new(Viewer **ret, Workers *workers, const Upstreams *upstreams, const Log *log, const Restore *restore);
 Viewer *viewer_free(Viewer *viewer);
 DEFINE_CLEANUP(Viewer, viewer_free)
 

@@ -12,6 +12,9 @@
 #include "base/mailbox.h"
 #include "daemon/session-log.h"
 #include "daemon/worker.h"
+#include "relay/waiting.h"
+
+#define LEAVE_MAX (100 * USEC_PER_MSEC)
 
 enum {
         ORDERS_MAX = 1024,
@@ -26,6 +29,7 @@ enum {
 struct Worker {
         Mailbox *orders, *answers;
         Relay *relay;
+        Keeper *keeper;  /* or NULL: sessions end with us */
         sd_event *event; /* orders and the timer */
         Watch event_watch;
         bool event_due; /* it has something, or its timer was moved */
@@ -36,14 +40,22 @@ struct Worker {
         pthread_t thread;
 };
 
-static void session_opened(void *userdata, const Session *session, usec_t now)
+static void session_opened(void *userdata, Session *session, usec_t now)
 {
-        session_log_opened(&((Worker *)userdata)->session_log, session, now);
+        Worker *worker = userdata;
+
+        if (worker->keeper)
+                keeper_opened(worker->keeper, session, now);
+        session_log_opened(&worker->session_log, session, now);
 }
 
-static void session_closed(void *userdata, const Session *session, SessionEnd end, usec_t now)
+static void session_closed(void *userdata, Session *session, SessionEnd end, usec_t now)
 {
-        session_log_closed(&((Worker *)userdata)->session_log, session, end, now);
+        Worker *worker = userdata;
+
+        session_log_closed(&worker->session_log, session, end, now);
+        if (worker->keeper)
+                keeper_closed(worker->keeper, session, now);
 }
 
 RelayObserver worker_observer(Worker *worker)
@@ -60,6 +72,8 @@ static int worker_arm(Worker *worker, bool rang)
 
         if (log_at < at)
                 at = log_at;
+        if (worker->keeper && worker->keeper->due < at)
+                at = worker->keeper->due;
         if (!rang && at >= worker->timer_at)
                 return 0;
         worker->timer_at = at;
@@ -83,6 +97,8 @@ static int on_timer(sd_event_source *source, uint64_t at, void *userdata)
         (void)source, (void)at;
         relay_expire(worker->relay, now);
         session_log_summarise(&worker->session_log, now);
+        if (worker->keeper && worker->keeper->due <= now)
+                keeper_turn(worker->keeper, now);
         return worker_fail_on(worker, worker_arm(worker, true));
 }
 
@@ -107,6 +123,11 @@ static void worker_obey(Worker *worker, const WorkerOrder *order)
                 break;
         case WORKER_SET_SOURCES:
                 upstream_set_sources(&worker->relay->policies[order->policy]->upstream, order->sources);
+                break;
+        case WORKER_RESTORE:
+                answer.revival = order->revival;
+                revival_adopt(answer.revival, worker->relay, worker->keeper, clock_monotonic());
+                (void)mailbox_post(worker->answers, &answer);
                 break;
         case WORKER_LIST:
                 answer.listing = order->listing;
@@ -177,6 +198,8 @@ static int worker_serve_relay(Worker *worker)
                 if (r <= 0 || worker->event_due)
                         break;
         }
+        if (worker->keeper)
+                keeper_live(worker->keeper, clock_monotonic());
         worker->event_due = worker->event_due || r > 0;
         return r < 0 ? r : worker_arm(worker, false);
 }
@@ -201,16 +224,39 @@ static int worker_run(Worker *worker)
         return r < 0 ? r : code;
 }
 
+/* Whoever waits for room in a send buffer is not left behind: that takes WriteTimeoutSec= at most, and no longer. */
+static void let_waiting_go(Worker *worker)
+{
+        usec_t now = clock_monotonic(), until = usec_add(now, LEAVE_MAX);
+
+        while (waiting_deadline(worker->relay->waiting) != USEC_NEVER && now < until) {
+                (void)watch_set_wait(&worker->relay->watches, 1);
+                now = clock_monotonic();
+                if (relay_dispatch(worker->relay, now) < 0)
+                        return;
+                relay_expire(worker->relay, now);
+        }
+}
+
+/* They go on in the next process, if somebody keeps them. */
+static void worker_end_sessions(Worker *worker)
+{
+        if (!worker->keeper) {
+                relay_close_sessions(worker->relay, SESSION_SHUTDOWN, clock_monotonic());
+                return;
+        }
+        let_waiting_go(worker);
+        keeper_finish(worker->keeper, clock_monotonic());
+}
+
 static void *worker_thread(void *userdata)
 {
         Worker *worker = userdata;
         WorkerAnswer answer = {.stopped = true};
-        usec_t now;
 
         (void)pthread_setname_np(pthread_self(), "udp46-worker");
         answer.error = worker_run(worker);
-        now = clock_monotonic();
-        relay_close_sessions(worker->relay, SESSION_SHUTDOWN, now);
+        worker_end_sessions(worker);
         session_log_finish(&worker->session_log);
         (void)mailbox_post(worker->answers, &answer);
         return NULL;
@@ -251,6 +297,16 @@ int worker_start(Worker *worker)
                 return -r;
         worker->running = true;
         return 0;
+}
+
+void worker_keep(Worker *worker, Keeper *keeper)
+{
+        worker->keeper = keeper;
+}
+
+const Keeper *worker_keeper(const Worker *worker)
+{
+        return worker->keeper;
 }
 
 const Relay *worker_relay(const Worker *worker)
@@ -321,6 +377,7 @@ Worker *worker_free(Worker *worker)
         (void)sd_event_source_unref(worker->timer);
         (void)sd_event_unref(worker->event);
         (void)relay_free(worker->relay);
+        (void)keeper_free(worker->keeper);
         (void)mailbox_free(worker->orders);
         (void)mailbox_free(worker->answers);
         free(worker);

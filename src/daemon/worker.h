@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "relay/listing.h"
 #include "relay/relay.h"
+#include "state/revive.h"
 
 typedef struct Worker Worker;
 
@@ -17,6 +18,7 @@ typedef enum WorkerOrderKind {
         WORKER_SET_POLICY,
         WORKER_SET_UPSTREAM,
         WORKER_SET_SOURCES,
+        WORKER_RESTORE,
         WORKER_LIST,
         WORKER_STOP,
 } WorkerOrderKind;
@@ -31,19 +33,21 @@ typedef struct WorkerOrder {
                 Address address;
                 Sources *sources; /* the worker's from then on */
                 Listing *listing; /* the worker's until it answers */
+                Revival *revival; /* likewise */
         };
 } WorkerOrder;
 
 typedef struct WorkerAnswer {
-        bool stopped;     /* the thread is about to end, the sessions are closed */
+        bool stopped;     /* the thread is about to end, the sessions are closed or kept */
         int error;        /* if it stopped by itself: why, a negative errno */
         uint64_t ping;    /* else: the ping that it answers, */
         usec_t at;        /* and when; */
-        Listing *listing; /* or, if this is set, the slice that is filled */
+        Listing *listing; /* or, if this is set, the slice that is filled; */
+        Revival *revival; /* or, if this is set, what was adopted */
 } WorkerAnswer;
 
-/* Two mailboxes, two loops, a timer, and one to spare. */
-enum { WORKER_DESCRIPTORS = 6 };
+/* Two mailboxes, two loops, a timer, three of the keeper's, and one to spare. */
+enum { WORKER_DESCRIPTORS = 9 };
 
 /* The observer of the worker's relay; userdata is the worker. Make the worker first, then its relay with this. */
 int worker_new(Worker **ret, LogWriter *log);
@@ -51,6 +55,10 @@ RelayObserver worker_observer(Worker *worker);
 
 /* Takes the relay; orders are kept until worker_start(). */
 void worker_host(Worker *worker, Relay *relay);
+/* Takes the keeper, which has its relay moved in; its sessions outlive the thread then. */
+void worker_keep(Worker *worker, Keeper *keeper);
+const Keeper *worker_keeper(const Worker *worker); /* or NULL */
+
 const Relay *worker_relay(const Worker *worker);
 
 /* 0 or negative errno. */

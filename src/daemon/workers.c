@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "daemon/store.h"
 #include "daemon/workers.h"
 #include "wire/udp.h"
 
@@ -49,6 +50,8 @@ struct Workers {
         unsigned n_stopped;
         WorkersStopped stopped;
         void *userdata;
+        WorkersRestored restored;
+        void *restored_userdata;
         unsigned n;
         Slot slots[];
 };
@@ -284,6 +287,8 @@ static int on_answers(sd_event_source *source, int fd, uint32_t events, void *us
         while (n++ < ANSWERS_MAX && worker_take(slot->worker, &answer)) {
                 if (answer.listing)
                         walk_take(container_of(answer.listing, WorkersWalk, listing));
+                else if (answer.revival)
+                        workers->restored(workers->restored_userdata, answer.revival);
                 else if (!answer.stopped) {
                         slot->pong = answer.ping;
                         slot->latency = usec_sub(answer.at, workers->pinged);
@@ -392,6 +397,79 @@ usec_t workers_latency(const Workers *workers, usec_t now)
                         slowest = latency;
         }
         return slowest;
+}
+
+/* --- beyond this process --- */
+
+unsigned workers_n(const Workers *workers)
+{
+        return workers->n;
+}
+
+static int keep_one(Workers *workers, Slot *slot, uint32_t n_slots, const char *const *names, usec_t now)
+{
+        _cleanup_(cleanup_keeper_free) Keeper *keeper = NULL;
+        int r = keeper_new(&keeper, n_slots, now);
+
+        if (r < 0)
+                return r;
+        r = keeper_house(keeper, slot->relay, names);
+        if (r < 0)
+                return r;
+        store_keep(keeper, (unsigned)(slot - workers->slots));
+        worker_keep(slot->worker, TAKE_PTR(keeper));
+        return 0;
+}
+
+void workers_keep(Workers *workers, uint32_t n_slots)
+{
+        const char *names[RELAY_POLICIES_MAX];
+        usec_t now = clock_monotonic();
+
+        for (unsigned i = 0; i < workers->n_names; i++)
+                names[i] = workers->names[i].text;
+        for (unsigned i = 0; i < workers->n; i++)
+                (void)keep_one(workers, &workers->slots[i], n_slots, names, now);
+}
+
+void workers_note_upstream(Workers *workers, unsigned name, const char *upstream, const Address *address)
+{
+        for (unsigned i = 0; i < workers->n; i++) {
+                const Keeper *keeper = worker_keeper(workers->slots[i].worker);
+
+                if (keeper)
+                        image_set_name(keeper->header, name, workers->names[name].text, upstream, address);
+        }
+}
+
+WorkersKept workers_kept(const Workers *workers)
+{
+        WorkersKept kept = {0};
+
+        for (unsigned i = 0; i < workers->n; i++) {
+                const Keeper *keeper = worker_keeper(workers->slots[i].worker);
+
+                if (keeper) {
+                        kept.parked += counter_get(&keeper->n_parked);
+                        kept.fresh += counter_get(&keeper->n_fresh);
+                }
+        }
+        return kept;
+}
+
+bool workers_restore(Workers *workers, Revival *revivals, uint64_t last_id, WorkersRestored restored, void *userdata)
+{
+        bool taken = true;
+
+        workers->restored = restored;
+        workers->restored_userdata = userdata;
+        counter_set(&workers->whole.numbered, last_id);
+        for (unsigned i = 0; i < workers->n; i++) {
+                const WorkerOrder order = {.kind = WORKER_RESTORE, .revival = &revivals[i]};
+
+                taken = worker_order(workers->slots[i].worker, &order) && taken;
+        }
+        return taken;
 }
 
 /* --- walks --- */

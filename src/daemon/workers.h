@@ -45,6 +45,29 @@ size_t workers_n_places(const Workers *workers);
 const Place *workers_places(const Workers *workers);
 WorkersTotals workers_totals(const Workers *workers);
 
+/*
+ * Has each relay's sessions kept by a keeper, which the service manager holds too. Before any is opened. A worker for
+ * which that fails goes on without. n_slots: sessions that may ever be open at once.
+ */
+void workers_keep(Workers *workers, uint32_t n_slots);
+
+/* What a name's upstream is, and where, for who comes after us. */
+void workers_note_upstream(Workers *workers, unsigned name, const char *upstream, const Address *address);
+
+/* Sessions whose sockets are parked, and those that are about to be. */
+typedef struct WorkersKept {
+        uint64_t parked, fresh;
+} WorkersKept;
+
+WorkersKept workers_kept(const Workers *workers);
+
+/* Has them adopt what is theirs, one for each of them, before anything else; they answer one by one. false: as above.
+ */
+typedef void (*WorkersRestored)(void *userdata, Revival *revival);
+bool workers_restore(Workers *workers, Revival *revivals, uint64_t last_id, WorkersRestored restored, void *userdata);
+
+unsigned workers_n(const Workers *workers);
+
 /* Has the loop hear of their answers. 0 or negative errno. */
 int workers_attach(Workers *workers, sd_event *event, WorkersStopped stopped, void *userdata);
 

@@ -57,6 +57,12 @@
         X(RESOLVE_AGE, "gauge", "udp46_upstream_resolve_age_seconds", "Since the address was last confirmed.")        \
         X(REPLY_AGE, "gauge", "udp46_upstream_reply_age_seconds",                                                     \
           "Since the upstream last answered anybody, NaN if never.")                                                  \
+        X(RESTORED, "counter", "udp46_sessions_restored_total", "Sessions taken over from the process before.")       \
+        X(NOT_RESTORED, "counter", "udp46_sessions_not_restored_total",                                               \
+          "Sessions of the process before that could not be taken over, by reason.")                                  \
+        X(GAP, "gauge", "udp46_restart_gap_seconds",                                                                  \
+          "From the last work of the process before to the first of this one, NaN if there was none.")                \
+        X(PARKED, "gauge", "udp46_sessions_parked", "Sessions whose sockets would outlive a crash now.")              \
         X(LOG_LOST, "counter", "udp46_log_records_lost_total",                                                        \
           "Journal entries lost because the journal was too slow.")                                                   \
         X(WORKER_LATENCY, "gauge", "udp46_worker_latency_seconds",                                                    \
@@ -483,6 +489,17 @@ static void write_names(FILE *to, const View *view)
         each_name(to, view, METRIC_REPLY_AGE, reply_age);
 }
 
+static void write_restored(FILE *to, const ViewRestored *restored)
+{
+        plain(to, METRIC_RESTORED, (double)restored->n);
+        head(to, &metrics[METRIC_NOT_RESTORED]);
+        for (unsigned i = 0; i < VIEW_LOSSES; i++)
+                (void)fprintf(to, "%s{reason=\"%s\"} %" PRIu64 "\n", metrics[METRIC_NOT_RESTORED].name,
+                              restored->losses[i], restored->n_lost[i]);
+        plain(to, METRIC_GAP, restored->gap > 0 ? seconds(restored->gap) : __builtin_nan(""));
+        plain(to, METRIC_PARKED, (double)restored->parked);
+}
+
 static void write_process(FILE *to, const ViewProcess *process)
 {
         plain(to, METRIC_PROCESS_CPU, process->cpu_seconds);
@@ -552,6 +569,7 @@ static void write_all(FILE *to, const View *view)
         plain(to, METRIC_SESSIONS_PEAK, (double)view->peak);
         plain(to, METRIC_SESSIONS_LIMIT, (double)view->limit);
         write_names(to, view);
+        write_restored(to, &view->restored);
         plain(to, METRIC_LOG_LOST, (double)view->log_records_lost);
         plain(to, METRIC_WORKER_LATENCY, seconds(view->worker_latency));
         plain(to, METRIC_WATCHDOG_AGE, seconds(view->watchdog_age));

@@ -30,6 +30,17 @@ typedef struct ViewName {
         char why[192]; /* why the last question failed; "" if it did not */
 } ViewName;
 
+/* As many as RevivalLoss has (state/revive.h): rooms do not know each other. */
+enum { VIEW_LOSSES = 5 };
+
+/* Sessions of the process before. */
+typedef struct ViewRestored {
+        uint64_t n, n_lost[VIEW_LOSSES];
+        const char *const *losses; /* what each is called */
+        usec_t gap;                /* 0: there was no process before */
+        uint64_t parked;           /* sessions whose sockets would outlive a crash now */
+} ViewRestored;
+
 typedef struct ViewProcess {
         double cpu_seconds, start_time;
         uint64_t resident_bytes, virtual_bytes, open_fds, max_fds;
@@ -52,6 +63,7 @@ typedef struct View {
         uint64_t log_records_lost;
         usec_t worker_latency; /* of the slowest worker's last answer */
         usec_t watchdog_age;   /* since the service manager was last told; 0: it wants nothing */
+        ViewRestored restored;
         ViewProcess process;
         size_t n_samples; /* the last minutes, oldest first */
         ViewSample samples[VIEW_SAMPLES_MAX];

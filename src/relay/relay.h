@@ -15,8 +15,8 @@
 
 /* Told of sessions on the relay's own thread, inside a dispatch. Must not wait. Either may be NULL. */
 typedef struct RelayObserver {
-        void (*session_opened)(void *userdata, const Session *session, usec_t now);
-        void (*session_closed)(void *userdata, const Session *session, SessionEnd end, usec_t now);
+        void (*session_opened)(void *userdata, Session *session, usec_t now);
+        void (*session_closed)(void *userdata, Session *session, SessionEnd end, usec_t now);
         void *userdata;
 } RelayObserver;
 

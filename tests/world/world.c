@@ -24,7 +24,7 @@ const PolicySettings world_settings = {
                 .trains = true,
 };
 
-static void on_opened(void *userdata, const Session *session, usec_t now)
+static void on_opened(void *userdata, Session *session, usec_t now)
 {
         World *w = userdata;
 
@@ -32,7 +32,7 @@ static void on_opened(void *userdata, const Session *session, usec_t now)
         w->n_opened++;
 }
 
-static void on_closed(void *userdata, const Session *session, SessionEnd end, usec_t now)
+static void on_closed(void *userdata, Session *session, SessionEnd end, usec_t now)
 {
         World *w = userdata;
 

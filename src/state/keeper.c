@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Believes: a queue that is only ever appended to before it is shortened is complete at every instruction. Refuses: to
+ * wait for room in it; what is not parked can be opened again on its port.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "state/keeper.h"
+#include "wire/udp.h"
+
+#define RETRY_AFTER USEC_PER_SEC /* when the kernel takes no more parcels, or closed legs hold ports that we chose */
+
+/* Parcels that may be there beside those that are needed: small ones, of quiet times. */
+enum { PARCELS_SPARE = 64 };
+
+static size_t image_bytes(uint32_t n_slots)
+{
+        return sizeof(ImageHeader) + (size_t)n_slots * RELAY_SLOT;
+}
+
+int keeper_new(Keeper **ret, uint32_t n_slots, uint64_t born)
+{
+        _cleanup_(cleanup_keeper_free) Keeper *keeper = calloc(1, sizeof(Keeper));
+        void *memory;
+        int r;
+
+        if (!keeper)
+                return -ENOMEM;
+        keeper->queue = (ParcelQueue){-EBADF, -EBADF};
+        keeper->size = image_bytes(n_slots);
+        keeper->first = keeper->next = 1;
+        keeper->due = USEC_NEVER;
+        keeper->fd = memfd_create("udp46-sessions", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (keeper->fd < 0 || ftruncate(keeper->fd, (off_t)keeper->size) < 0)
+                return -errno;
+        (void)fcntl(keeper->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
+        memory = mmap(NULL, keeper->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, keeper->fd, 0);
+        if (memory == MAP_FAILED)
+                return -errno;
+        keeper->header = memory;
+        r = parcel_queue_new(&keeper->queue);
+        if (r < 0)
+                return r;
+        image_begin(keeper->header, n_slots, RELAY_SLOT, born);
+        *ret = TAKE_PTR(keeper);
+        return 0;
+}
+
+Keeper *keeper_free(Keeper *keeper)
+{
+        if (!keeper)
+                return NULL;
+        if (keeper->header)
+                (void)munmap(keeper->header, keeper->size);
+        (void)safe_close(keeper->fd);
+        parcel_queue_done(&keeper->queue);
+        free(keeper);
+        return NULL;
+}
+
+static unsigned policy_of(const Relay *relay, const Listener *listener)
+{
+        unsigned i = 0;
+
+        while (relay->policies[i] != listener->policy)
+                i++;
+        return i;
+}
+
+int keeper_house(Keeper *keeper, Relay *relay, const char *const *names)
+{
+        for (uint16_t i = 0; i < relay->n_listeners; i++)
+                image_add_listener(keeper->header, &relay->listeners[i]->bound, policy_of(relay, relay->listeners[i]));
+        for (uint16_t i = 0; i < relay->n_policies; i++)
+                image_set_name(keeper->header, i, names[i], "", &(Address){0});
+        image_seal(keeper->header);
+        return relay_house(relay, keeper->header + 1, keeper->header->n_slots, &keeper->header->n_used);
+}
+
+/* --- the queue --- */
+
+static uint32_t n_parcels(const Keeper *keeper)
+{
+        return keeper->next - keeper->first;
+}
+
+static Session *session_of(ListNode *node)
+{
+        return container_of(node, Session, parked);
+}
+
+/* Throws away the oldest parcels, as long as none that lives is in them. */
+static void drop_dead_parcels(Keeper *keeper)
+{
+        uint32_t alive = keeper->parked.first ? session_of(keeper->parked.first)->parcel : keeper->next;
+
+        while (keeper->first < alive && parcel_drop(&keeper->queue) >= 0) {
+                keeper->n_entries -= keeper->sizes[keeper->first % ELEMENTSOF(keeper->sizes)];
+                keeper->first++;
+        }
+}
+
+/* Sends the first of a list as one parcel, and appends them to the parked ones. How many; or negative errno. */
+static int park(Keeper *keeper, List *from)
+{
+        int fds[PARCEL_MAX] = {0}, r;
+        unsigned n = 0;
+
+        if (n_parcels(keeper) >= ELEMENTSOF(keeper->sizes) - 1)
+                return -EAGAIN;
+        for (ListNode *node = from->first; node && n < PARCEL_MAX; node = node->next)
+                fds[n++] = session_of(node)->leg.fd;
+        r = parcel_send(&keeper->queue, fds, n);
+        if (r < 0)
+                return r;
+        for (unsigned i = 0; i < n; i++) {
+                Session *session = session_of(from->first);
+
+                list_remove(from, &session->parked);
+                list_append(&keeper->parked, &session->parked);
+                session->parcel = keeper->next;
+        }
+        keeper->sizes[keeper->next % ELEMENTSOF(keeper->sizes)] = (uint8_t)n;
+        keeper->next++;
+        keeper->n_entries += n;
+        return (int)n;
+}
+
+static int park_fresh(Keeper *keeper)
+{
+        int n = park(keeper, &keeper->fresh);
+
+        if (n > 0) {
+                counter_set(&keeper->n_fresh, counter_get(&keeper->n_fresh) - (unsigned)n);
+                counter_add(&keeper->n_parked, (unsigned)n);
+        }
+        return n;
+}
+
+/* Is there too much in the queue that is dead, or too many small parcels? */
+static bool is_stale(const Keeper *keeper)
+{
+        uint64_t n = counter_get(&keeper->n_parked);
+
+        return keeper->n_entries > 2 * n + PARCEL_MAX || n_parcels(keeper) > 2 * (n / PARCEL_MAX) + PARCELS_SPARE ||
+               (keeper->purge >= keeper->first && n_parcels(keeper) > 0);
+}
+
+static void due_by(Keeper *keeper, usec_t when)
+{
+        if (when < keeper->due)
+                keeper->due = when;
+}
+
+void keeper_turn(Keeper *keeper, usec_t now)
+{
+        int r = 0;
+
+        keeper->due = USEC_NEVER;
+        if (keeper->fresh.first)
+                r = park_fresh(keeper);
+        else if (is_stale(keeper) && keeper->parked.first)
+                r = park(keeper, &keeper->parked);
+        drop_dead_parcels(keeper);
+        if (keeper->fresh.first || is_stale(keeper))
+                due_by(keeper, r < 0 ? usec_add(now, RETRY_AFTER) : now);
+}
+
+void keeper_park_all(Keeper *keeper, usec_t now)
+{
+        while (keeper->fresh.first && park_fresh(keeper) > 0)
+                ;
+        if (keeper->fresh.first)
+                due_by(keeper, usec_add(now, RETRY_AFTER));
+}
+
+/* --- sessions --- */
+
+void keeper_opened(Keeper *keeper, Session *session, usec_t now)
+{
+        uint64_t n = counter_get(&keeper->n_fresh) + 1;
+
+        if (session->record.id > keeper->header->last_id)
+                keeper->header->last_id = session->record.id;
+        list_append(&keeper->fresh, &session->parked);
+        counter_set(&keeper->n_fresh, n);
+        due_by(keeper, n < PARCEL_MAX ? usec_add(now, KEEPER_PARK_WITHIN) : now);
+}
+
+void keeper_closed(Keeper *keeper, Session *session, usec_t now)
+{
+        if (session->parcel == 0) {
+                list_remove(&keeper->fresh, &session->parked);
+                counter_set(&keeper->n_fresh, counter_get(&keeper->n_fresh) - 1);
+                return;
+        }
+        list_remove(&keeper->parked, &session->parked);
+        counter_set(&keeper->n_parked, counter_get(&keeper->n_parked) - 1);
+        udp_dissolve(session->leg.fd); /* the queue holds it for a while, but not its port */
+        if (session->record.bound) {   /* unless that was bound */
+                keeper->purge = session->parcel;
+                due_by(keeper, usec_add(now, RETRY_AFTER));
+        } else if (is_stale(keeper))
+                due_by(keeper, now);
+}
+
+/* --- the end --- */
+
+void keeper_finish(Keeper *keeper, usec_t now)
+{
+        keeper_park_all(keeper, now);
+        keeper->header->alive = now;
+        keeper->header->clean = 1;
+        /* The same memory, but ours alone. If that fails, what is there must not be touched: it stays as it is. */
+        if (mmap(keeper->header, keeper->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+                 keeper->fd, 0) == MAP_FAILED)
+                _exit(EXIT_SUCCESS);
+}
