@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * From what the service manager held to sessions again: reads the images, gathers the sockets, and deals both out to the
- * workers, which adopt them before anything else. What is damaged or not ours costs its sessions, never the start.
+ * From what the service manager held to sessions again: reads the images, gathers the sockets, and deals both out to
+ * the workers, which adopt them before anything else. What is damaged or not ours costs its sessions, never the start.
  */
 #include "daemon/store.h"
 #include "daemon/workers.h"
@@ -13,7 +13,7 @@ typedef struct Restore {
         unsigned n_awaited; /* workers that have not answered yet */
         uint64_t n_restored, n_lost[N_LOSSES], n_unreadable;
         uint64_t last_id;
-        usec_t gap; /* the longest, until it worked again; 0: there was nobody before */
+        usec_t gap;        /* the longest, until it worked again; 0: there was nobody before */
         Revival *revivals; /* for each worker */
         unsigned n_workers;
         size_t n_names;

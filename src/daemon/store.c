@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Believes: who may hand us descriptors may do anything to us anyway; but what an older version left must not stop us. */
+/* Believes: who may hand us descriptors may do anything to us anyway; but what an older version left must not stop us.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

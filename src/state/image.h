@@ -41,9 +41,9 @@ typedef struct ImageHeader {
         uint32_t version;
         uint32_t header_size, record_size, stride; /* bytes; the slots begin at header_size */
         uint32_t n_slots, n_listeners;
-        uint64_t born;  /* when its process began, monotonic µs: of two images, the later one */
-        uint64_t seal;  /* over what is above, and the listeners */
-        usec_t alive;   /* when the relay last worked */
+        uint64_t born;    /* when its process began, monotonic µs: of two images, the later one */
+        uint64_t seal;    /* over what is above, and the listeners */
+        usec_t alive;     /* when the relay last worked */
         uint64_t last_id; /* the largest that a session got */
         uint32_t n_used;  /* slots that were ever used: the others hold nothing */
         uint32_t clean;   /* 1: it stopped of itself */

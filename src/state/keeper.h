@@ -25,11 +25,11 @@ struct Keeper {
         ParcelQueue queue;
         List fresh, parked; /* sessions whose legs are not in the queue, and those that are, the oldest first */
         Counter n_fresh, n_parked;
-        uint32_t first, next;   /* numbers of the queue's oldest parcel, and of the one to come; they count from 1 */
-        uint32_t purge;         /* parcels up to this number shall go, even if all in them live but one */
-        uint64_t n_entries;     /* legs in the queue, the closed ones included */
-        uint8_t sizes[1024];    /* of the parcels, by their number */
-        usec_t due;             /* when keeper_turn() has something to do */
+        uint32_t first, next; /* numbers of the queue's oldest parcel, and of the one to come; they count from 1 */
+        uint32_t purge;       /* parcels up to this number shall go, even if all in them live but one */
+        uint64_t n_entries;   /* legs in the queue, the closed ones included */
+        uint8_t sizes[1024];  /* of the parcels, by their number */
+        usec_t due;           /* when keeper_turn() has something to do */
 };
 
 /* 0 or negative errno: without memfd or sockets there is nothing to keep anything in. */

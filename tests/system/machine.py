@@ -18,6 +18,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -344,6 +345,21 @@ class Machine:
 
     def systemctl(self, *words, **options):
         return self.run("systemctl", *words, **options)
+
+    def outside(self, pid):
+        """The number by which we know a process of the machine."""
+        for number in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError):
+                status = pathlib.Path("/proc", number, "status").read_text()
+                found = re.search(r"(?m)^NSpid:.*\t(\d+)$", status)
+                if found and int(found[1]) == pid and os.readlink(f"/proc/{number}/ns/pid") == os.readlink(
+                        f"/proc/{self._init}/ns/pid"):
+                    return int(number)
+        raise AssertionError(f"no process {pid}")
+
+    def freeze(self, still):
+        """Its PID 1 stands still, or goes on."""
+        os.kill(self._init, signal.SIGSTOP if still else signal.SIGCONT)
 
     def show(self, unit, key):
         """One property of a unit"""
