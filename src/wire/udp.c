@@ -90,6 +90,8 @@ static int connect_to(int fd, const Address *peer, Address *ret_local)
         return udp_local(fd, ret_local);
 }
 
+enum { RECEIVE_BUFFER = 2 << 20 };
+
 /* IPv6 only: a leg shall not take its port from the host's IPv4, nor lose it to that when it is bound again. */
 static int ipv6_socket(void)
 {
@@ -97,6 +99,8 @@ static int ipv6_socket(void)
 
         if (fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){1}, sizeof(int)) < 0)
                 return -errno;
+        /* What comes while nobody relays waits here. The kernel gives twice net.core.rmem_max, if that is less. */
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){RECEIVE_BUFFER}, sizeof(int));
         return TAKE_FD(fd);
 }
 
