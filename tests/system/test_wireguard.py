@@ -10,10 +10,12 @@ import hashlib
 import json
 import os
 import random
+import re
 import socket
 import stat
 import subprocess
 import threading
+import time
 import unittest
 
 from machine import Lab, LabTest, skip, until
@@ -101,8 +103,9 @@ class WireGuard(LabTest):
         self.assertIn(f"{count} received", pinged.stdout)
 
     def carry(self, client, size, port, back=False):
-        """`size` random bytes over a TCP connection from the client, there or back; both ends hash, the test compares"""
-        sent, received = hashlib.sha256(), hashlib.sha256()
+        """`size` random bytes over a TCP connection from the client, there or back; both ends hash, the test compares.
+        For how many seconds nothing arrived, at most."""
+        sent, received, times = hashlib.sha256(), hashlib.sha256(), []
 
         def send(end):
             source = random.Random(port)
@@ -115,6 +118,7 @@ class WireGuard(LabTest):
         def receive(end):
             while data := end.recv(MB):
                 received.update(data)
+                times.append(time.monotonic())
 
         def serve():
             with contextlib.suppress(OSError), listener.accept()[0] as end:
@@ -132,6 +136,7 @@ class WireGuard(LabTest):
                 thread.join(60)
         self.assertFalse(thread.is_alive())
         self.assertEqual(received.hexdigest(), sent.hexdigest())
+        return max(later - earlier for earlier, later in zip(times, times[1:]))
 
     def test_handshake_and_ping(self):
         client = self.first()
@@ -189,13 +194,59 @@ class WireGuard(LabTest):
         for client in clients:
             self.assertGreater(int(client.show("latest-handshakes")[self.server.public]), 0)
 
-    def test_tunnel_outlives_a_restart(self):
+    def test_tunnel_outlives_restarts_and_kills(self):
+        """Pings go on; so does a transfer, without standing still for longer than TCP takes to try again."""
         client = self.first()
         self.assert_pings(client)
-        handshake = client.show("latest-handshakes")
-        self.machine.systemctl("restart", "udp46.service")
-        self.assert_pings(client)             # none lost: the socket stayed open
-        self.assertEqual(client.show("latest-handshakes"), handshake, "and the tunnel noticed nothing")
+        handshake, endpoint = client.show("latest-handshakes"), self.server.show("endpoints")
+
+        def restart():
+            self.machine.systemctl("restart", "udp46.service")
+
+        def upgrade():
+            self.machine.install(self.deb)
+
+        def kill():
+            n = len(self.said("sessions restored"))
+            self.machine.run("kill", "-KILL", self.machine.show("udp46.service", "MainPID"))
+            until(lambda: len(self.said("sessions restored")) > n, "it is there again")
+
+        for what, happening, lost_max in ("restart", restart, 0), ("upgrade", upgrade, 0), ("kill", kill, 1):
+            with self.subTest(what):
+                lost, longest = self.pings(client, happening)
+                print(f"\n    {what}: {lost} of 100 pings lost, the longest took {longest:.0f} ms", flush=True)
+                self.assertLessEqual(lost, lost_max)
+                self.assertLess(longest, 1000)
+
+        def all_of_it():
+            for happening in restart, upgrade, kill:
+                time.sleep(0.3)
+                happening()
+
+        happens = threading.Thread(target=all_of_it)
+        happens.start()
+        still = 0.0
+        port = 5003
+        while happens.is_alive():
+            still, port = max(still, self.carry(client, 30 * MB, port)), port + 1
+        happens.join()
+        print(f"    a transfer through all three stood still for {still:.2f} s at most", flush=True)
+        self.assertLess(still, 1.5)
+        self.assertEqual(client.show("latest-handshakes"), handshake, "the tunnel noticed nothing")
+        self.assertEqual(self.server.show("endpoints"), endpoint)
+
+    @staticmethod
+    def pings(client, happening):
+        """(pings that got no answer, the longest way in ms) while it happens"""
+        pinged = []
+        pings = threading.Thread(target=lambda: pinged.append(client.network.run(
+            "ping", "-i", "0.02", "-c", "100", "-W", "3", SERVER, check=False).stdout))
+        pings.start()
+        time.sleep(0.5)
+        happening()
+        pings.join()
+        return (100 - int(re.search(r"(\d+) received", pinged[0])[1]),
+                float(re.search(r"= [\d.]+/[\d.]+/([\d.]+)/", pinged[0])[1]))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ static ViewPlace places[4];
 static ViewName names[1];
 static View view;
 static UnitText text;
+static const char *const losses[VIEW_LOSSES] = {"a", "b", "c", "d", "e"};
 
 static void init(void)
 {
@@ -24,6 +25,7 @@ static void init(void)
                       .n_places = 2,
                       .names = names,
                       .n_names = 1,
+                      .restored.losses = losses,
                       .now = 1000 * USEC_PER_SEC};
         unit_text_init(&text);
 }
