@@ -579,10 +579,24 @@ int control_run(Control *control)
         return r;
 }
 
+/* A restart finds them again; after a stop the service manager throws them away. */
+static void say_complete(Control *control, uint64_t n_kept)
+{
+        LogRecord record;
+
+        log_record_begin(&record, &sentences[SENTENCE_SHUTDOWN_COMPLETE]);
+        log_record_add(&record, "UDP46_SESSIONS", "%" PRIu64, n_kept);
+        (void)log_writer_send(control->writer, &record);
+}
+
 Control *control_free(Control *control)
 {
+        WorkersKept kept = {0};
+
         if (!control)
                 return NULL;
+        if (control->workers)
+                kept = workers_kept(control->workers);
         if (control->serving)
                 say_about_places(control, SENTENCE_LISTENER_STOPPED);
         (void)drops_free(control->drops);
@@ -595,7 +609,7 @@ Control *control_free(Control *control)
         (void)upstreams_free(control->upstreams);
         (void)sd_event_unref(control->event);
         if (control->serving && control->stopping)
-                say(control, SENTENCE_SHUTDOWN_COMPLETE, NULL);
+                say_complete(control, kept.parked + kept.fresh);
         free(control->config);
         free(control);
         return NULL;

@@ -75,7 +75,10 @@ static Verdict direct_open(Upstream *upstream, const Flow *flow, Leg *leg, Addre
         return VERDICT_FORWARDED;
 }
 
-/* Its own socket, if that leads to somebody; the upstream it leads to may be of yesterday, then it follows. */
+/*
+ * Its own socket. If that leads to anybody but the upstream it is led there, so that nobody else is heard; where the
+ * upstream is not known yet, it stays until then.
+ */
 static int adopt_socket(Upstream *upstream, const Address *source, bool bound, int fd, Leg *leg)
 {
         Address peer;
@@ -84,8 +87,10 @@ static int adopt_socket(Upstream *upstream, const Address *source, bool bound, i
         if (r < 0)
                 return r;
         leg_is_open(upstream, leg);
-        if (udp_peer(leg->fd, &peer) < 0 || !address_equal(&peer, &upstream->address))
-                leg->generation--;
+        if (udp_peer(leg->fd, &peer) >= 0 && address_equal(&peer, &upstream->address))
+                return 0;
+        if (upstream->address.family == 0 || leg_retarget(leg, &upstream->address) < 0)
+                leg->doubted = true;
         return 0;
 }
 

@@ -817,8 +817,8 @@ class SourceAddresses(TestCase):
             for client, source in expected.items():
                 self.assertEqual(self.source_of(client), source)
         self.assertEqual(len(set(expected.values())), len(expected))
-        self.assertEqual(len(daemon.find('session created')), len(expected))
         self.stop(daemon)
+        self.assertEqual(len(daemon.find('session created')), len(expected))
 
     def test_a_reload_that_changes_nothing_keeps_what_is_taken(self):
         """The one pair of 256 that is left is found at once."""
