@@ -10,7 +10,8 @@
 #include "state/keeper.h"
 #include "wire/udp.h"
 
-#define RETRY_AFTER USEC_PER_SEC /* when the kernel takes no more parcels, or closed legs hold ports that we chose */
+#define RETRY_AFTER (100 * USEC_PER_MSEC) /* when the kernel takes no more parcels */
+#define PURGE_AFTER USEC_PER_SEC          /* when closed legs hold ports that we chose */
 
 /* Parcels that may be there beside those that are needed: small ones, of quiet times. */
 enum { PARCELS_SPARE = 64 };
@@ -201,7 +202,7 @@ void keeper_closed(Keeper *keeper, Session *session, usec_t now)
         udp_dissolve(session->leg.fd); /* the queue holds it for a while, but not its port */
         if (session->record.bound) {   /* unless that was bound */
                 keeper->purge = session->parcel;
-                due_by(keeper, usec_add(now, RETRY_AFTER));
+                due_by(keeper, usec_add(now, PURGE_AFTER));
         } else if (is_stale(keeper))
                 due_by(keeper, now);
 }
