@@ -92,13 +92,15 @@ int parcel_peek(ParcelQueue *queue, int ret_fds[static PARCEL_MAX])
                                  .msg_control = control.bytes,
                                  .msg_controllen = sizeof(control.bytes)};
         unsigned n = 0;
+        ssize_t size = recvmsg(queue->out, &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-        if (recvmsg(queue->out, &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+        if (size < 0)
                 return errno == EAGAIN ? 0 : -errno;
         for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
                 if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
                         n = take_rights(c, ret_fds, n);
-        if (n > 0 && !(message.msg_flags & MSG_CTRUNC))
+        /* Of a longer message each byte would come as a parcel of its own, with the same descriptors again. */
+        if (n > 0 && size == 1 && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
                 return (int)n;
         while (n > 0)
                 (void)safe_close(ret_fds[--n]);
