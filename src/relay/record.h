@@ -21,8 +21,8 @@ typedef struct SessionTraffic {
 typedef struct SessionRecord {
         uint64_t id; /* counts from 1, no other session has it; 0: there is no session */
         uint32_t seal;
-        uint8_t age; /* a SessionAge */
-        bool bound;  /* the source was chosen by us, not by the kernel */
+        uint8_t age;   /* a SessionAge */
+        uint8_t bound; /* 1: the source was chosen by us, not by the kernel; no bool, that may not be just any byte */
         uint8_t _pad[2];
         Flow flow;
         Address source; /* the leg's own address when it was opened; its port stays */
