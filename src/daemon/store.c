@@ -50,23 +50,39 @@ static int *part_of(StoredState *state, Part part)
         return part == PART_IMAGE ? &state->image : part == PART_IN ? &state->queue.in : &state->queue.out;
 }
 
+/* Which part of whose state a name is of. N_PARTS: of none; only what we would write ourselves is a name of ours. */
+static Part parse_name(const char *name, uint64_t *ret_born, unsigned *ret_worker)
+{
+        char ours[NAME_MAX_LENGTH];
+        Part part = 0;
+
+        if (sscanf(name, NAME_PREFIX "%16" SCNx64 "-%u-", ret_born, ret_worker) != 2)
+                return N_PARTS;
+        for (; part < N_PARTS; part++) {
+                format_name(ours, *ret_born, *ret_worker, part);
+                if (strcmp(name, ours) == 0)
+                        break;
+        }
+        return part;
+}
+
 bool store_take(Store *store, const char *name, int fd)
 {
         StoredState *state;
         uint64_t born;
         unsigned worker;
-        int end = 0;
+        Part part;
 
         if (strncmp(name, NAME_PREFIX, strlen(NAME_PREFIX)) != 0)
                 return false;
-        if (sscanf(name, NAME_PREFIX "%16" SCNx64 "-%u-%n", &born, &worker, &end) == 2 && end > 0)
-                for (Part part = 0; part < N_PARTS; part++)
-                        if (strcmp(name + end, part_names[part]) == 0 && (state = state_of(store, born, worker))) {
-                                (void)safe_close(*part_of(state, part));
-                                *part_of(state, part) = fd;
-                                return true;
-                        }
-        (void)safe_close(fd);
+        part = parse_name(name, &born, &worker);
+        state = part < N_PARTS ? state_of(store, born, worker) : NULL;
+        if (!state) {
+                (void)safe_close(fd);
+                return true;
+        }
+        (void)safe_close(*part_of(state, part));
+        *part_of(state, part) = fd;
         return true;
 }
 
