@@ -17,7 +17,8 @@ struct Sources {
         unsigned n_addresses;
         struct in6_addr addresses[ADDRESSES_MAX];
         unsigned share, n_shares;
-        uint8_t *claimed; /* a bit for each pair of all: it is in the queue, and is not free; NULL: none is */
+        uint32_t n_all;   /* pairs of all shares */
+        uint8_t *claimed; /* a bit for each of them: it is in the queue, and is not free; NULL: none is */
         uint32_t n_pairs, n_free, first; /* the queue: n_free of n_pairs, from first on */
         uint32_t queue[];
 };
@@ -135,6 +136,7 @@ int sources_new(Sources **ret, const SourcesSettings *settings, unsigned share, 
         sources->settings = *settings;
         sources->share = share;
         sources->n_shares = n_shares;
+        sources->n_all = n_all;
         sources->n_addresses = list_addresses(settings, sources->addresses);
         fill_queue(sources, n_all, share, n_shares);
         *ret = sources;
@@ -149,14 +151,17 @@ Sources *sources_free(Sources *sources)
         return NULL;
 }
 
+static bool is_claimed(const Sources *sources, uint32_t pair)
+{
+        return sources->claimed && sources->claimed[pair / 8] & 1U << pair % 8;
+}
+
 /* Was it claimed, and is it no more? */
 static bool unclaim(Sources *sources, uint32_t pair)
 {
-        const uint8_t bit = (uint8_t)(1U << pair % 8);
-
-        if (!sources->claimed || !(sources->claimed[pair / 8] & bit))
+        if (!is_claimed(sources, pair))
                 return false;
-        sources->claimed[pair / 8] = (uint8_t)(sources->claimed[pair / 8] & ~bit);
+        sources->claimed[pair / 8] = (uint8_t)(sources->claimed[pair / 8] & ~(1U << pair % 8));
         return true;
 }
 
@@ -223,10 +228,10 @@ bool sources_claim(Sources *sources, const Address *source, uint32_t *ret_pair)
         if (i == sources->n_addresses || port == UINT32_MAX)
                 return false;
         i += port * sources->n_addresses;
-        if (i % sources->n_shares != sources->share || i >= sources_capacity(&sources->settings))
+        if (i % sources->n_shares != sources->share || i >= sources->n_all || is_claimed(sources, i))
                 return false;
         if (!sources->claimed)
-                sources->claimed = calloc(sources_capacity(&sources->settings) / 8 + 1, 1);
+                sources->claimed = calloc(sources->n_all / 8 + 1, 1);
         if (!sources->claimed)
                 return false;
         sources->claimed[i / 8] = (uint8_t)(sources->claimed[i / 8] | 1U << i % 8);

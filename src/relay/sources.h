@@ -53,6 +53,6 @@ Sources *sources_free(Sources *sources);
 /* The source to try next, for the `attempt`-th time, from 0 on. false: all are taken. */
 bool sources_take(Sources *sources, const Flow *flow, unsigned attempt, Source *ret);
 
-/* A leg has it already, from an earlier process. false: it is not one of these. */
+/* A leg has it already, from an earlier process. false: it is not one of these, or another leg has it. */
 bool sources_claim(Sources *sources, const Address *source, uint32_t *ret_pair);
 void sources_give(Sources *sources, uint32_t pair);

@@ -396,6 +396,203 @@ START_TEST(the_kernel_chooses_unless_told_otherwise)
 }
 END_TEST
 
+static Address address_of(const char *text, uint16_t port)
+{
+        Address a = {.family = AF_INET6, .port = port};
+
+        ck_assert_int_eq(inet_pton(AF_INET6, text, &a.v6), 1);
+        return a;
+}
+
+/* A leg of an earlier process has it: nobody else gets it, until that leg is closed; and then it is there once. */
+START_TEST(what_is_claimed_is_not_handed_out)
+{
+        SourcesSettings s = listed("2001:db8:5::1 2001:db8:5::2", (PortRange){20000, 20009}, (PortRange){20003, 20004});
+        const Address a = address_of("2001:db8:5::2", 20002), b = address_of("2001:db8:5::1", 20009);
+        Sources *sources = share_of(&s, 0, 1);
+        uint32_t pairs[2];
+        Source next;
+
+        ck_assert(sources_claim(sources, &a, &pairs[0]));
+        ck_assert(sources_claim(sources, &b, &pairs[1]));
+        for (unsigned i = 0; i < 2 * 8 - 2; i++) {
+                ck_assert(take(sources, &next));
+                ck_assert(!address_equal(&next.address, &a) && !address_equal(&next.address, &b));
+                ck_assert(next.pair != pairs[0] && next.pair != pairs[1]);
+        }
+        ck_assert(!take(sources, &next));
+        sources_give(sources, pairs[0]);
+        ck_assert(take(sources, &next));
+        ck_assert(address_equal(&next.address, &a));
+        ck_assert_uint_eq(next.pair, pairs[0]);
+        ck_assert(!take(sources, &next));
+        sources_give(sources, pairs[1]);
+        ck_assert(take(sources, &next));
+        ck_assert(address_equal(&next.address, &b));
+        ck_assert(!take(sources, &next));
+        (void)sources_free(sources);
+}
+END_TEST
+
+/* The number of each pair is found from its address and port: what comes back is what was claimed, none twice. */
+START_TEST(each_pair_can_be_claimed)
+{
+        SourcesSettings s = listed("2001:db8:5::1 2001:db8:5::7 2001:db8:6::/126", reserved[_i].ports,
+                                   reserved[_i].reserved);
+        size_t n, n_again;
+        Source *all = take_all(&s, 1, &n), *again = calloc(n + 1, sizeof(Source));
+        Sources *sources = share_of(&s, 0, 1);
+        uint32_t pair;
+
+        ck_assert_ptr_nonnull(again);
+        for (size_t i = 0; i < n; i++) {
+                ck_assert(sources_claim(sources, &all[i].address, &pair));
+                ck_assert_uint_eq(pair, all[i].pair);
+        }
+        ck_assert(!take(sources, &again[0]));
+        for (size_t i = 0; i < n; i++)
+                sources_give(sources, all[i].pair);
+        for (n_again = 0; take(sources, &again[n_again]); n_again++)
+                ck_assert_uint_lt(n_again, n);
+        ck_assert_uint_eq(n_again, n);
+        qsort(again, n, sizeof(*again), compare);
+        for (size_t i = 0; i < n; i++)
+                ck_assert(address_equal(&again[i].address, &all[i].address));
+        (void)sources_free(sources);
+        free(again);
+        free(all);
+}
+END_TEST
+
+/* Given back before it left the queue, it is where it was, once; and however often that happens. */
+START_TEST(what_is_given_back_early_is_there_once)
+{
+        SourcesSettings s = listed("2001:db8:5::1", (PortRange){20000, 20002}, nothing);
+        const Address a = address_of("2001:db8:5::1", 20001);
+        Sources *sources = share_of(&s, 0, 1);
+        Source all[4];
+        uint32_t pair;
+
+        for (unsigned i = 0; i < 5; i++) {
+                ck_assert(sources_claim(sources, &a, &pair));
+                sources_give(sources, pair);
+        }
+        for (unsigned i = 0; i < 3; i++)
+                ck_assert(take(sources, &all[i]));
+        ck_assert(!take(sources, &all[3]));
+        for (unsigned i = 0; i < 3; i++)
+                ck_assert_uint_ne(all[i].pair, all[(i + 1) % 3].pair);
+        (void)sources_free(sources);
+}
+END_TEST
+
+/* Whose second leg it is gets nothing, or the pair would be given back twice: the queue has room for each once. */
+START_TEST(nothing_is_claimed_twice)
+{
+        SourcesSettings s = listed("2001:db8:5::1", (PortRange){20000, 20001}, nothing);
+        const Address a = address_of("2001:db8:5::1", 20001);
+        Sources *sources = share_of(&s, 0, 1);
+        uint32_t pair, again;
+
+        ck_assert(sources_claim(sources, &a, &pair));
+        ck_assert(!sources_claim(sources, &a, &again));
+        sources_give(sources, again); /* is nothing */
+        ck_assert(!sources_claim(sources, &a, &again));
+        sources_give(sources, pair);
+        ck_assert(sources_claim(sources, &a, &again));
+        ck_assert_uint_eq(again, pair);
+        (void)sources_free(sources);
+}
+END_TEST
+
+typedef struct Foreign {
+        const char *address;
+        uint16_t port;
+} Foreign;
+
+static const Foreign foreign[] = {
+                {"2001:db8:5::3", 20000}, {"::", 20000},
+                {"2001:db8:5::1", 0},     {"2001:db8:5::1", 19999},
+                {"2001:db8:5::1", 20010}, {"2001:db8:5::1", 20003},
+                {"2001:db8:5::1", 20004}, {"2001:db8:5::1", 65535},
+};
+
+START_TEST(what_is_not_of_these_cannot_be_claimed)
+{
+        SourcesSettings s = listed("2001:db8:5::1 2001:db8:5::2", (PortRange){20000, 20009}, (PortRange){20003, 20004});
+        const Address a = address_of(foreign[_i].address, foreign[_i].port);
+        Sources *sources = share_of(&s, 0, 1);
+        unsigned n = 0;
+        uint32_t pair;
+        Source next;
+
+        ck_assert(!sources_claim(sources, &a, &pair));
+        sources_give(sources, pair); /* is nothing */
+        while (take(sources, &next))
+                n++;
+        ck_assert_uint_eq(n, 2 * 8);
+        (void)sources_free(sources);
+}
+END_TEST
+
+/* A pair is of one share: the others hand it out to nobody anyway. */
+START_TEST(another_shares_pair_cannot_be_claimed)
+{
+        SourcesSettings s = listed("2001:db8:5::1 2001:db8:5::2", (PortRange){20000, 20006}, nothing);
+        size_t n;
+        Source *all = take_all(&s, 1, &n);
+
+        for (size_t i = 0; i < n; i++) {
+                unsigned n_claimed = 0, n_left = 0;
+
+                for (unsigned share = 0; share < 3; share++) {
+                        Sources *sources = share_of(&s, share, 3);
+                        uint32_t pair;
+                        Source next;
+
+                        n_claimed += sources_claim(sources, &all[i].address, &pair);
+                        for (; take(sources, &next); n_left++)
+                                ck_assert(!address_equal(&next.address, &all[i].address));
+                        (void)sources_free(sources);
+                }
+                ck_assert_uint_eq(n_claimed, 1);
+                ck_assert_uint_eq(n_left, n - 1);
+        }
+        free(all);
+}
+END_TEST
+
+/* More pairs than are handed out: those beyond the limit are nobody's. */
+START_TEST(a_pair_beyond_the_limit_cannot_be_claimed)
+{
+        SourcesSettings s = listed("2001:db8:5::/64 2001:db8:6::/64", (PortRange){1024, 65535}, nothing);
+        const Address low = address_of("2001:db8:5::1", 1024), high = address_of("2001:db8:6::10", 65535);
+        Sources *sources = share_of(&s, 0, 1);
+        uint32_t pair;
+
+        ck_assert_uint_eq(sources_capacity(&s), SOURCES_PAIRS_MAX);
+        ck_assert(sources_claim(sources, &low, &pair));
+        ck_assert(!sources_claim(sources, &high, &pair));
+        (void)sources_free(sources);
+}
+END_TEST
+
+/* There is no list that could know them: the kernel says who has them. */
+START_TEST(a_clients_own_address_can_always_be_claimed)
+{
+        SourcesSettings s = for_clients((PortRange){20000, 20009}, nothing);
+        const Address a = address_of("2001:db8:64::c000:20a", 500);
+        Sources *sources = share_of(&s, 0, 1);
+        uint32_t pair;
+
+        for (unsigned i = 0; i < 3; i++) {
+                ck_assert(sources_claim(sources, &a, &pair));
+                sources_give(sources, pair);
+        }
+        (void)sources_free(sources);
+}
+END_TEST
+
 UNIT_SUITE("relay/sources", UNIT_TEST(every_pair_is_handed_out_once),
            UNIT_TEST(addresses_that_are_listed_twice_count_once), UNIT_TEST(the_order_cannot_be_guessed),
            UNIT_TEST(a_pair_that_is_given_back_comes_last), UNIT_TEST(when_all_are_taken_one_given_back_is_the_next),
@@ -405,4 +602,8 @@ UNIT_SUITE("relay/sources", UNIT_TEST(every_pair_is_handed_out_once),
            UNIT_TEST(there_is_a_limit_of_pairs), UNIT_TEST(a_client_keeps_its_address_and_port),
            UNIT_TEST(a_reserved_client_port_is_replaced), UNIT_TEST(later_attempts_try_other_ports),
            UNIT_TEST(a_client_without_another_port), UNIT_TEST(settings_that_differ_anywhere_differ),
-           UNIT_TEST(the_kernel_chooses_unless_told_otherwise))
+           UNIT_TEST(the_kernel_chooses_unless_told_otherwise), UNIT_TEST(what_is_claimed_is_not_handed_out),
+           UNIT_LOOP(each_pair_can_be_claimed, ELEMENTSOF(reserved)), UNIT_TEST(what_is_given_back_early_is_there_once),
+           UNIT_TEST(nothing_is_claimed_twice), UNIT_LOOP(what_is_not_of_these_cannot_be_claimed, ELEMENTSOF(foreign)),
+           UNIT_TEST(another_shares_pair_cannot_be_claimed), UNIT_TEST(a_pair_beyond_the_limit_cannot_be_claimed),
+           UNIT_TEST(a_clients_own_address_can_always_be_claimed))
