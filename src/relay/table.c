@@ -98,9 +98,10 @@ void table_insert(Table *table, Session *session)
 void table_remove(Table *table, Session *session)
 {
         uint32_t *link = table_bucket(table, table_hash(table, &session->record.flow));
+        const uint32_t own = slots_index(table->slots, session) + 1;
 
-        while (session_at(table, *link) != session)
-                link = &session_at(table, *link)->next;
+        while (*link != own)
+                link = &((Session *)slots_at(table->slots, *link - 1))->next;
         *link = session->next;
         session->next = 0;
 }
