@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Who relays: udp46, the ideal loop, nginx stream, socat, and nobody (the direct path).
 
+udp46 keeps its sessions for a next process, as under systemd (NOTIFY_SOCKET is set, though nobody listens there).
 Each gets the listener that udp46.socket would give: 8 MiB for receiving and sending, whatever rmem_max says. udp46 and
 the ideal loop take it as descriptor 3, nginx by the variable it hands its own sockets over with, socat sets it.
 """
@@ -38,7 +39,8 @@ s.setsockopt(socket.IPPROTO_IP, 8, int(sys.argv[1]))  # IP_PKTINFO, as PassPacke
 s.bind({LISTEN!r})
 os.dup2(s.fileno(), 3)
 os.set_inheritable(3, True)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="relay", NGINX="3;")
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="relay", NGINX="3;",
+                  NOTIFY_SOCKET="/nobody")
 os.execvp(sys.argv[2], sys.argv[2:])
 """
 
@@ -187,7 +189,7 @@ class Relay:
         total = 0
         for pid in self.pids():
             for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss_Anon:"):
+                if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
                     total += int(line.split()[1]) << 10
         return total
 

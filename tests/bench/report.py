@@ -166,7 +166,7 @@ def write_memory(found):
     body = [(name, figure(f["sessions"]), figure(f["user"]), figure(f["kernel"]),
              f"{f['user'].median + f['kernel'].median:.0f}") for name, f in found.items()]
     return ["## Memory for each session", "",
-            "Bytes: the difference between no session and many. User: anonymous pages (Pss). "
+            "Bytes: the difference between no session and many. User: anonymous and shared pages (Pss). "
             "Kernel: all object caches (slabinfo), page tables and kernel stacks.", "",
             *rows(("peer", "sessions", "user", "kernel", "together"), body)]
 
