@@ -29,6 +29,17 @@ static inline void list_append(List *list, ListNode *node)
         list->last = node;
 }
 
+static inline void list_prepend(List *list, ListNode *node)
+{
+        node->previous = NULL;
+        node->next = list->first;
+        if (list->first)
+                list->first->previous = node;
+        else
+                list->last = node;
+        list->first = node;
+}
+
 static inline void list_remove(List *list, ListNode *node)
 {
         if (node->previous)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "daemon/restore.h"
+#include "wire/udp.h"
 
 /* --- reading --- */
 
@@ -23,11 +25,12 @@ static bool read_all(int fd, void *to, size_t size)
 static void *image_read(int fd, size_t *ret_size)
 {
         _cleanup_free_ ImageHeader *header = malloc(sizeof(ImageHeader));
+        struct stat file;
         void *bytes;
 
         if (!header || !read_all(fd, header, sizeof(ImageHeader)))
                 return NULL;
-        *ret_size = image_size(header);
+        *ret_size = fstat(fd, &file) == 0 ? image_size(header, (size_t)file.st_size) : 0;
         bytes = *ret_size > 0 ? malloc(*ret_size) : NULL;
         if (bytes && !read_all(fd, bytes, *ret_size)) {
                 free(bytes);
@@ -38,7 +41,7 @@ static void *image_read(int fd, size_t *ret_size)
 
 /* --- dealing out --- */
 
-/* The listener that has the name, the address and the number of this one; NULL: there is none any more. */
+/* The listener that has the name, the address, the device and the number of this one; NULL: there is none any more. */
 static const Place *find_place(const Workers *workers, const Image *image, const ImageListener *listener)
 {
         const ImageName *name = image_name(image, listener->name);
@@ -47,7 +50,8 @@ static const Place *find_place(const Workers *workers, const Image *image, const
 
         for (size_t i = 0; name && i < workers_n_places(workers); i++)
                 if (strcmp(workers_name(workers, places[i].name), name->name) == 0 &&
-                    address_equal(&places[i].bound, &listener->bound) && nth++ == listener->nth)
+                    address_equal(&places[i].bound, &listener->bound) &&
+                    udp_device(places[i].listeners[0]->fd) == listener->device && nth++ == listener->nth)
                         return &places[i];
         return NULL;
 }
@@ -76,15 +80,13 @@ static int deal_out(Restore *restore, const Workers *workers, const Image *image
         return revival_add(&restore->revivals[worker], &mine, leg_pool_take(pool, record));
 }
 
-/* Of the youngest image that could be read. */
+/* Each upstream's address, as the youngest image has it that knows it. */
 static void take_names(Restore *restore, const Image *image)
 {
-        if (restore->n_names > 0)
-                return;
-        for (unsigned i = 0; i < IMAGE_NAMES_MAX; i++) {
+        for (unsigned i = 0; i < IMAGE_NAMES_MAX && restore->n_names < RESTORE_NAMES_MAX; i++) {
                 const ImageName *name = image_name(image, i);
 
-                if (name && *name->name)
+                if (name && image_upstream_is_whole(name) && name->address.family != 0)
                         restore->names[restore->n_names++] = *name;
         }
 }
@@ -123,7 +125,7 @@ int restore_gather(Restore *restore, Store *store, const Workers *workers)
 
         restore->n_workers = workers_n(workers);
         restore->revivals = calloc(restore->n_workers, sizeof(Revival));
-        restore->names = calloc(IMAGE_NAMES_MAX, sizeof(ImageName));
+        restore->names = calloc(RESTORE_NAMES_MAX, sizeof(ImageName));
         if (!restore->revivals || !restore->names)
                 return -ENOMEM;
         store_sort(store);

@@ -8,6 +8,8 @@
 #include "daemon/workers.h"
 #include "state/revive.h"
 
+enum { RESTORE_NAMES_MAX = 4 * IMAGE_NAMES_MAX };
+
 typedef struct Restore {
         bool begun;
         unsigned n_awaited; /* workers that have not answered yet */
@@ -17,7 +19,7 @@ typedef struct Restore {
         Revival *revivals; /* for each worker */
         unsigned n_workers;
         size_t n_names;
-        ImageName *names; /* what the youngest image says of them */
+        ImageName *names; /* whose upstreams are known, from the youngest image on */
 } Restore;
 
 /* 0 or -ENOMEM. */

@@ -438,7 +438,7 @@ void workers_note_upstream(Workers *workers, unsigned name, const char *upstream
                 const Keeper *keeper = worker_keeper(workers->slots[i].worker);
 
                 if (keeper)
-                        image_set_name(keeper->header, name, workers->names[name].text, upstream, address);
+                        image_set_upstream(keeper->header, name, upstream, address);
         }
 }
 
@@ -464,6 +464,9 @@ bool workers_restore(Workers *workers, Revival *revivals, uint64_t last_id, Work
         workers->restored = restored;
         workers->restored_userdata = userdata;
         counter_set(&workers->whole.numbered, last_id);
+        for (unsigned i = 0; i < workers->n; i++)
+                if (worker_keeper(workers->slots[i].worker))
+                        worker_keeper(workers->slots[i].worker)->header->last_id = last_id;
         for (unsigned i = 0; i < workers->n; i++) {
                 const WorkerOrder order = {.kind = WORKER_RESTORE, .revival = &revivals[i]};
 

@@ -36,8 +36,14 @@ static void leave_house(Relay *relay)
 
 int relay_house(Relay *relay, void *memory, uint32_t n, uint32_t *n_used)
 {
+        Slots slots;
+        int r = slots_init(&slots, memory, RELAY_SLOT, n, n_used);
+
+        if (r < 0)
+                return r;
         leave_house(relay);
-        return slots_init(&relay->slots, memory, RELAY_SLOT, n, n_used);
+        relay->slots = slots;
+        return 0;
 }
 
 int relay_new(Relay **ret, uint64_t max_sessions, const RelayObserver *observer)

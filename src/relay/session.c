@@ -34,12 +34,18 @@ const char *session_age_name(SessionAge age)
         return age_names[age];
 }
 
+/* Where it belongs by its last use: at the end, or, if all that are there were used later, at the beginning. */
 static void session_enter_age(Session *session, SessionAge age)
 {
         Policy *policy = session->listener->policy;
+        List *idle = &policy->idle[age];
+        ListNode *first = idle->first;
 
         session->record.age = (uint8_t)age;
-        list_append(&policy->idle[age], &session->idle);
+        if (first && container_of(first, Session, idle)->record.last_use > session->record.last_use)
+                list_prepend(idle, &session->idle);
+        else
+                list_append(idle, &session->idle);
         counter_add(&policy->n_sessions[age], 1);
 }
 

@@ -12,14 +12,19 @@ static const HashKey no_key;
 
 static uint64_t header_seal(const ImageHeader *header)
 {
-        const uint64_t fixed = hash_bytes(&no_key, header, offsetof(ImageHeader, seal));
+        uint64_t seal = hash_bytes(&no_key, header, offsetof(ImageHeader, seal));
 
-        return fixed ^ hash_bytes(&no_key, header->listeners, header->n_listeners * sizeof(ImageListener));
+        seal ^= hash_bytes(&no_key, header->listeners, header->n_listeners * sizeof(ImageListener));
+        for (unsigned i = 0; i < IMAGE_NAMES_MAX && *header->names[i].name; i++) /* each at its place */
+                seal = (seal << 1 | seal >> 63) ^ hash_bytes(&no_key, header->names[i].name, IMAGE_NAME_MAX + 1);
+        return seal;
 }
 
-static uint32_t name_seal(const ImageName *name)
+static uint32_t upstream_seal(const ImageName *name)
 {
-        return (uint32_t)hash_bytes(&no_key, name, offsetof(ImageName, seal));
+        const uint64_t address = hash_bytes(&no_key, &name->address, sizeof(name->address));
+
+        return (uint32_t)(address ^ hash_bytes(&no_key, name->upstream, sizeof(name->upstream)));
 }
 
 /* --- writing --- */
@@ -35,15 +40,19 @@ void image_begin(ImageHeader *header, uint32_t n_slots, size_t stride, uint64_t 
         header->born = born;
 }
 
-void image_add_listener(ImageHeader *header, const Address *bound, unsigned name)
+void image_add_listener(ImageHeader *header, const Address *bound, uint32_t device, unsigned name)
 {
         ImageListener *listener = &header->listeners[header->n_listeners];
 
         listener->bound = *bound;
         listener->name = (uint16_t)name;
-        for (uint32_t i = 0; i < header->n_listeners; i++)
-                if (header->listeners[i].name == name && address_equal(&header->listeners[i].bound, bound))
+        listener->device = device;
+        for (uint32_t i = 0; i < header->n_listeners; i++) {
+                const ImageListener *other = &header->listeners[i];
+
+                if (other->name == name && other->device == device && address_equal(&other->bound, bound))
                         listener->nth++;
+        }
         header->n_listeners++;
 }
 
@@ -52,34 +61,34 @@ void image_seal(ImageHeader *header)
         header->seal = header_seal(header);
 }
 
-void image_set_name(ImageHeader *header, unsigned i, const char *name, const char *upstream, const Address *address)
+void image_set_name(ImageHeader *header, unsigned i, const char *name)
+{
+        (void)strncpy(header->names[i].name, name, IMAGE_NAME_MAX);
+}
+
+/* Whoever dies in the middle of it leaves a name whose upstream is not known. */
+void image_set_upstream(ImageHeader *header, unsigned i, const char *upstream, const Address *address)
 {
         ImageName *to = &header->names[i];
 
-        to->seal = 0;
-        (void)strncpy(to->name, name, IMAGE_NAME_MAX);
         memset(to->upstream, 0, sizeof(to->upstream));
         (void)strncpy(to->upstream, upstream, sizeof(to->upstream) - 1);
         to->address = *address;
-        to->seal = name_seal(to);
+        to->seal = upstream_seal(to);
 }
 
 /* --- reading --- */
 
-size_t image_size(const ImageHeader *header)
+static uint32_t slots_to_read(const ImageHeader *header, size_t file_size)
 {
-        enum { STRIDE_MAX = 4096, SLOTS_MAX = 1 << 22 };
+        size_t n = header->n_used < header->n_slots ? header->n_used : header->n_slots;
+        size_t room = (file_size - sizeof(ImageHeader)) / header->stride;
 
-        if (memcmp(header->magic, image_magic, sizeof(image_magic)) != 0 || header->version != IMAGE_VERSION ||
-            header->header_size != sizeof(ImageHeader) || header->stride > STRIDE_MAX || header->n_used > SLOTS_MAX)
-                return 0;
-        return sizeof(ImageHeader) + (size_t)header->n_used * header->stride;
+        return (uint32_t)(n < room ? n : room);
 }
 
-int image_open(Image *ret, const void *bytes, size_t size)
+static int check_header(const ImageHeader *header, size_t size)
 {
-        const ImageHeader *header = bytes;
-
         if (size < sizeof(ImageHeader) || memcmp(header->magic, image_magic, sizeof(image_magic)) != 0)
                 return -EBADMSG;
         if (header->version != IMAGE_VERSION)
@@ -88,12 +97,28 @@ int image_open(Image *ret, const void *bytes, size_t size)
             header->stride < sizeof(SessionRecord) || header->stride % sizeof(uint64_t) != 0 ||
             header->n_listeners > IMAGE_LISTENERS_MAX || header->seal != header_seal(header))
                 return -EBADMSG;
-        *ret = (Image){.header = header, .slots = (const uint8_t *)bytes + sizeof(ImageHeader), .n = header->n_used};
-        if (ret->n > header->n_slots)
-                ret->n = header->n_slots;
-        if (ret->n > (size - sizeof(ImageHeader)) / header->stride)
-                ret->n = (uint32_t)((size - sizeof(ImageHeader)) / header->stride);
         return 0;
+}
+
+size_t image_size(const ImageHeader *header, size_t file_size)
+{
+        enum { STRIDE_MAX = 4096 };
+
+        if (check_header(header, file_size) < 0 || header->stride > STRIDE_MAX)
+                return 0;
+        return sizeof(ImageHeader) + (size_t)slots_to_read(header, file_size) * header->stride;
+}
+
+int image_open(Image *ret, const void *bytes, size_t size)
+{
+        const ImageHeader *header = bytes;
+        int r = check_header(header, size);
+
+        if (r >= 0)
+                *ret = (Image){.header = header,
+                               .slots = (const uint8_t *)bytes + sizeof(ImageHeader),
+                               .n = slots_to_read(header, size)};
+        return r;
 }
 
 const SessionRecord *image_record(const Image *image, uint32_t i)
@@ -113,9 +138,13 @@ const ImageName *image_name(const Image *image, unsigned i)
 {
         const ImageName *name = &image->header->names[i];
 
-        if (i >= IMAGE_NAMES_MAX || name->seal != name_seal(name) ||
-            strnlen(name->name, sizeof(name->name)) == sizeof(name->name) ||
-            strnlen(name->upstream, sizeof(name->upstream)) == sizeof(name->upstream))
-                return NULL;
-        return name;
+        return i < IMAGE_NAMES_MAX && *name->name && strnlen(name->name, sizeof(name->name)) < sizeof(name->name)
+                               ? name
+                               : NULL;
+}
+
+bool image_upstream_is_whole(const ImageName *name)
+{
+        return name->seal == upstream_seal(name) &&
+               strnlen(name->upstream, sizeof(name->upstream)) < sizeof(name->upstream);
 }

@@ -19,20 +19,23 @@ enum {
         IMAGE_NAME_MAX = 47,
 };
 
-/* A listener, by which it is found again: its name, its address, and its number among those that have the same. */
+/*
+ * A listener, by which it is found again: its name, its address, the device it is bound to, and its number among those
+ * that have the same.
+ */
 typedef struct ImageListener {
         Address bound;
         uint16_t name; /* index of its name */
         uint16_t nth;
-        uint8_t _pad[4];
+        uint32_t device; /* interface index; 0: any */
 } ImageListener;
 
 /* What the listeners of a name were directed to, and where that was found. */
 typedef struct ImageName {
-        char name[IMAGE_NAME_MAX + 1];
+        char name[IMAGE_NAME_MAX + 1]; /* under the header's seal */
         char upstream[ENDPOINT_TEXT_MAX];
         Address address; /* family 0: not known */
-        uint32_t seal;
+        uint32_t seal;   /* over the upstream and its address, which change while the relay works */
         uint8_t _pad[4];
 } ImageName;
 
@@ -42,7 +45,7 @@ typedef struct ImageHeader {
         uint32_t header_size, record_size, stride; /* bytes; the slots begin at header_size */
         uint32_t n_slots, n_listeners;
         uint64_t born;    /* when its process began, monotonic µs: of two images, the later one */
-        uint64_t seal;    /* over what is above, and the listeners */
+        uint64_t seal;    /* over what is above, the listeners, and the names */
         usec_t alive;     /* when the relay last worked */
         uint64_t last_id; /* the largest that a session got */
         uint32_t n_used;  /* slots that were ever used: the others hold nothing */
@@ -53,13 +56,14 @@ typedef struct ImageHeader {
 
 /* --- writing --- */
 
-/* Begins an image in zeroed memory. The listeners follow, then image_seal(). */
+/* Begins an image in zeroed memory. The listeners and the names follow, then image_seal(). */
 void image_begin(ImageHeader *header, uint32_t n_slots, size_t stride, uint64_t born);
-void image_add_listener(ImageHeader *header, const Address *bound, unsigned name);
+void image_add_listener(ImageHeader *header, const Address *bound, uint32_t device, unsigned name);
+void image_set_name(ImageHeader *header, unsigned i, const char *name);
 void image_seal(ImageHeader *header);
 
 /* At any time. */
-void image_set_name(ImageHeader *header, unsigned i, const char *name, const char *upstream, const Address *address);
+void image_set_upstream(ImageHeader *header, unsigned i, const char *upstream, const Address *address);
 
 /* --- reading --- */
 
@@ -69,8 +73,8 @@ typedef struct Image {
         uint32_t n; /* slots there are to look at */
 } Image;
 
-/* How many bytes of a file there are to be read, its first sizeof(ImageHeader) being these; 0: none. */
-size_t image_size(const ImageHeader *header);
+/* How many bytes of a file of this size there are to be read, its first sizeof(ImageHeader) being these; 0: none. */
+size_t image_size(const ImageHeader *header, size_t file_size);
 
 /* 0; -EPROTONOSUPPORT: of another version; -EBADMSG: it is damaged. The bytes are aligned as by malloc(3). */
 int image_open(Image *ret, const void *bytes, size_t size);
@@ -78,6 +82,9 @@ int image_open(Image *ret, const void *bytes, size_t size);
 /* The record in a slot: NULL if there is none. It may be damaged, see record_is_whole(). */
 const SessionRecord *image_record(const Image *image, uint32_t i);
 
-/* The listener of a record, NULL if it names none; the i-th name, NULL if that is damaged. */
+/* The listener of a record, NULL if it names none; the i-th name, NULL if there is none. */
 const ImageListener *image_listener(const Image *image, const SessionRecord *record);
 const ImageName *image_name(const Image *image, unsigned i);
+
+/* Is what the image says of its upstream whole? */
+bool image_upstream_is_whole(const ImageName *name);

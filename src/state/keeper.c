@@ -73,9 +73,10 @@ static unsigned policy_of(const Relay *relay, const Listener *listener)
 int keeper_house(Keeper *keeper, Relay *relay, const char *const *names)
 {
         for (uint16_t i = 0; i < relay->n_listeners; i++)
-                image_add_listener(keeper->header, &relay->listeners[i]->bound, policy_of(relay, relay->listeners[i]));
+                image_add_listener(keeper->header, &relay->listeners[i]->bound, udp_device(relay->listeners[i]->fd),
+                                   policy_of(relay, relay->listeners[i]));
         for (uint16_t i = 0; i < relay->n_policies; i++)
-                image_set_name(keeper->header, i, names[i], "", &(Address){0});
+                image_set_name(keeper->header, i, names[i]);
         image_seal(keeper->header);
         return relay_house(relay, keeper->header + 1, keeper->header->n_slots, &keeper->header->n_used);
 }

@@ -80,12 +80,12 @@ int leg_pool_take(LegPool *pool, const SessionRecord *record)
                 else
                         high = middle;
         }
-        for (; low < pool->n && pool->legs[low].local.port == record->source.port; low++) {
-                PooledLeg *leg = &pool->legs[low];
-
-                if (leg->fd >= 0 && (!record->bound || IN6_ARE_ADDR_EQUAL(&leg->local.v6, &record->source.v6)))
-                        return TAKE_FD(leg->fd);
-        }
+        /* Two legs may share a port, on different addresses. Where the kernel chose, the address may have changed. */
+        for (size_t i = low; i < pool->n && pool->legs[i].local.port == record->source.port; i++)
+                if (pool->legs[i].fd >= 0 && IN6_ARE_ADDR_EQUAL(&pool->legs[i].local.v6, &record->source.v6))
+                        return TAKE_FD(pool->legs[i].fd);
+        if (!record->bound && low < pool->n && pool->legs[low].local.port == record->source.port)
+                return TAKE_FD(pool->legs[low].fd);
         return -EBADF;
 }
 
@@ -108,22 +108,25 @@ int revival_add(Revival *revival, const SessionRecord *record, int fd)
                 return -ENOMEM;
         }
         revival->items = grown;
-        revival->items[revival->n++] = (RevivalItem){.record = *record, .fd = fd};
+        revival->items[revival->n] = (RevivalItem){.record = *record, .fd = fd, .nth = revival->n};
+        revival->n++;
         return 0;
 }
 
+/* The last used first: where there is room for fewer, the idle ones are lost. Of two of a flow, the younger image's. */
 static int by_last_use(const void *a, const void *b)
 {
-        usec_t one = ((const RevivalItem *)a)->record.last_use, two = ((const RevivalItem *)b)->record.last_use;
+        const RevivalItem *one = a, *two = b;
 
-        return (one > two) - (one < two);
+        if (one->record.last_use != two->record.last_use)
+                return one->record.last_use < two->record.last_use ? 1 : -1;
+        return (one->nth > two->nth) - (one->nth < two->nth);
 }
 
 static RevivalLoss loss_of(int r)
 {
         switch (r) {
         case -EBADMSG:
-        case -EEXIST:
                 return LOSS_DAMAGED;
         case -EDQUOT:
                 return LOSS_LIMIT;
@@ -145,7 +148,8 @@ void revival_adopt(Revival *revival, Relay *relay, Keeper *keeper, usec_t now)
                 int r = session_adopt(relay, listener, &item->record, TAKE_FD(item->fd), now, &session);
 
                 if (r < 0) {
-                        revival->n_lost[loss_of(r)]++;
+                        if (r != -EEXIST) /* an older process had it too */
+                                revival->n_lost[loss_of(r)]++;
                         continue;
                 }
                 revival->n_restored++;

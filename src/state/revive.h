@@ -2,7 +2,7 @@
 #pragma once
 /*
  * Sessions of an earlier process, on their way into this one: the records of its image, matched with the sockets that
- * came out of its queue. First everything is gathered, then a relay adopts what is its own, in order of last use.
+ * came out of its queue. First everything is gathered, then a relay adopts what is its own, the last used first.
  */
 #include "relay/relay.h"
 #include "state/image.h"
@@ -49,6 +49,7 @@ extern const char *const revival_loss_names[N_LOSSES];
 typedef struct RevivalItem {
         SessionRecord record; /* its flow's listener is one of the relay that adopts it */
         int fd;               /* owned, or -EBADF */
+        size_t nth;           /* it was added as; the youngest image's come first */
 } RevivalItem;
 
 /* What one relay gets. */

@@ -172,15 +172,26 @@ static int socket_option(int fd, int name)
         return getsockopt(fd, SOL_SOCKET, name, &value, &length) < 0 ? -1 : value;
 }
 
+uint32_t udp_device(int fd)
+{
+        int index = socket_option(fd, SO_BINDTOIFINDEX);
+
+        return index > 0 ? (uint32_t)index : 0;
+}
+
 int udp_adopt_leg(int fd, Address *ret_local)
 {
+        Address peer;
+
         if (socket_option(fd, SO_DOMAIN) != AF_INET6 || socket_option(fd, SO_TYPE) != SOCK_DGRAM ||
             socket_option(fd, SO_PROTOCOL) != IPPROTO_UDP)
                 return -EPROTOTYPE;
         if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
                 return -errno;
-        /* Whoever died in udp_reconnect() left its filter behind. */
-        (void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &(int){0}, sizeof(int));
+        /* Whoever died in udp_reconnect() left its filter behind; while it is connected to nobody that keeps strangers
+         * out. */
+        if (udp_peer(fd, &peer) >= 0)
+                (void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &(int){0}, sizeof(int));
         return udp_local(fd, ret_local);
 }
 

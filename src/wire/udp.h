@@ -56,6 +56,9 @@ int udp_reconnect(int fd, const Address *peer, Address *ret_local);
 /* Lets the kernel hand over trains (UDP_GRO, Linux 5.0). 0 or negative errno. */
 int udp_set_trains(int fd);
 
+/* The index of the interface it is bound to (SO_BINDTODEVICE); 0: none. */
+uint32_t udp_device(int fd);
+
 /* Where it is bound; whom it is connected to. 0 or negative errno. */
 int udp_local(int fd, Address *ret);
 int udp_peer(int fd, Address *ret);

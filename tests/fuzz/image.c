@@ -82,7 +82,8 @@ static void check_names(const Image *image)
                 const ImageName *name = image_name(image, i);
 
                 expect(!name || i < IMAGE_NAMES_MAX);
-                expect(!name || (strlen(name->name) <= IMAGE_NAME_MAX && strlen(name->upstream) < ENDPOINT_TEXT_MAX));
+                expect(!name || strlen(name->name) <= IMAGE_NAME_MAX);
+                expect(!name || !image_upstream_is_whole(name) || strlen(name->upstream) < ENDPOINT_TEXT_MAX);
         }
 }
 
@@ -95,9 +96,9 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         if (!bytes)
                 return 0;
         if (n >= sizeof(ImageHeader)) {
-                size_t wanted = image_size((const ImageHeader *)(void *)bytes);
+                size_t wanted = image_size((const ImageHeader *)(void *)bytes, n);
 
-                expect(wanted == 0 || wanted >= sizeof(ImageHeader));
+                expect(wanted == 0 || (wanted >= sizeof(ImageHeader) && wanted <= n));
         }
         if (image_open(&image, bytes, n) >= 0) {
                 expect(n >= sizeof(ImageHeader));
