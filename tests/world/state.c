@@ -1,0 +1,895 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sessions that outlive their process. The relay works in a child that is killed at any moment; we are the service
+ * manager, who holds its listener, its image and both ends of its queue, and starts the next child with them.
+ */
+#include <arpa/inet.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "state/keeper.h"
+#include "state/revive.h"
+#include "suite.h"
+#include "wire/udp.h"
+
+enum { N_SLOTS = 2048, CLIENTS_MAX = 400, LOW = 40000, HIGH = 40999, PAIRS_LOW = 45000, N_PAIRS = 10 };
+
+typedef enum Order { ORDER_NONE, ORDER_FINISH, ORDER_CLOSE, ORDER_MOVE } Order;
+
+/* What the child says of itself, and is told. */
+typedef struct Shared {
+        atomic_uint ready, order, turns;
+        atomic_bool idle;     /* it shall not park anything */
+        _Atomic usec_t ahead; /* of the clock */
+        _Atomic uint64_t n_sessions, n_parked, n_fresh, n_entries, n_restored, n_lost[N_LOSSES];
+} Shared;
+
+typedef struct Site {
+        World w; /* its network; the relay in it has nothing to do */
+        Address upstream, other, listener;
+        int home, listener_fd;
+        PolicySettings settings;
+        const char *sources; /* or NULL: the kernel chooses */
+        Keeper *keeper;      /* what we hold of the child; its numbers are those of before */
+        uint64_t n_born;
+        pid_t child;
+        Shared *shared;
+} Site;
+
+/* --- the child --- */
+
+/* A check cannot fail in a process that is not Check's: the test sees that it is gone. */
+static void must(bool true_always)
+{
+        if (!true_always)
+                abort();
+}
+
+static void child_opened(void *userdata, Session *session, usec_t now)
+{
+        keeper_opened(userdata, session, now);
+}
+
+static void child_closed(void *userdata, Session *session, SessionEnd end, usec_t now)
+{
+        (void)end;
+        keeper_closed(userdata, session, now);
+}
+
+static void child_use_sources(Policy *policy, const char *addresses)
+{
+        SourcesSettings settings = {.ports = {PAIRS_LOW, PAIRS_LOW + N_PAIRS - 1}, .reserved = {2, 1}};
+        const char *why = NULL;
+        Sources *sources;
+
+        must(prefix_list_parse(addresses, &settings.listed, &why) == 0);
+        must(sources_new(&sources, &settings, 0, 1) == 0);
+        upstream_set_sources(&policy->upstream, sources);
+}
+
+static Relay *child_relay(const Site *s, Keeper *keeper)
+{
+        const RelayObserver observer = {
+                        .session_opened = child_opened, .session_closed = child_closed, .userdata = keeper};
+        static const char *const names[] = {"relay"};
+        Policy *policy;
+        Relay *relay;
+
+        must(relay_new(&relay, N_SLOTS, &observer) == 0);
+        must(relay_add_policy(relay, &upstream_direct, &s->settings, &policy) == 0);
+        upstream_set_address(&policy->upstream, &s->upstream);
+        if (s->sources)
+                child_use_sources(policy, s->sources);
+        must(relay_add_listener(relay, &listener_udp, dup(s->listener_fd), policy, NULL) == 0);
+        must(keeper_house(keeper, relay, names) == 0);
+        return relay;
+}
+
+/* As the daemon does, but that there is one listener and one relay. */
+static void child_revive(const Site *s, Relay *relay, Keeper *keeper, const Keeper *before)
+{
+        ParcelQueue queue = before->queue;
+        Revival revival = {0};
+        LegPool pool = {0};
+        Image image;
+        void *bytes = malloc(before->size);
+
+        must(bytes && pread(before->fd, bytes, before->size, 0) == (ssize_t)before->size);
+        must(image_open(&image, bytes, before->size) == 0);
+        must(leg_pool_add(&pool, &queue) == 0);
+        for (uint32_t i = 0; i < image.n; i++) {
+                const SessionRecord *record = image_record(&image, i);
+
+                if (record && record_is_whole(record))
+                        must(revival_add(&revival, record, leg_pool_take(&pool, record)) == 0);
+                else if (record)
+                        revival.n_lost[LOSS_DAMAGED]++;
+        }
+        leg_pool_done(&pool);
+        counter_set(&relay->quota.numbered, image.header->last_id);
+        revival_adopt(&revival, relay, keeper, clock_monotonic() + s->shared->ahead);
+        s->shared->n_restored = revival.n_restored;
+        for (RevivalLoss loss = 0; loss < N_LOSSES; loss++)
+                s->shared->n_lost[loss] = revival.n_lost[loss];
+        revival_done(&revival);
+        free(bytes);
+}
+
+static void child_say(Shared *shared, const Relay *relay, const Keeper *keeper)
+{
+        shared->n_sessions = counter_get(&relay->quota.current);
+        shared->n_parked = counter_get(&keeper->n_parked);
+        shared->n_fresh = counter_get(&keeper->n_fresh);
+        shared->n_entries = keeper->n_entries;
+        shared->turns++;
+}
+
+static void child_obey(const Site *s, Relay *relay, Keeper *keeper, usec_t now)
+{
+        switch ((Order)s->shared->order) {
+        case ORDER_FINISH:
+                keeper_finish(keeper, now);
+                break;
+        case ORDER_CLOSE:
+                relay_close_sessions(relay, SESSION_SHUTDOWN, now);
+                break;
+        case ORDER_MOVE:
+                upstream_set_address(&relay->policies[0]->upstream, &s->other);
+                break;
+        case ORDER_NONE:
+                break;
+        }
+        s->shared->order = ORDER_NONE;
+}
+
+static void child_main(const Site *s, Keeper *keeper, Keeper *before)
+{
+        Relay *relay = child_relay(s, keeper);
+
+        must(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+        if (before)
+                child_revive(s, relay, keeper, before);
+        (void)keeper_free(before); /* or the old queue would hold what is closed */
+        for (;;) {
+                struct pollfd p = {.fd = relay_get_fd(relay), .events = POLLIN};
+                usec_t now;
+
+                child_say(s->shared, relay, keeper);
+                s->shared->ready = 1;
+                (void)poll(&p, 1, 1);
+                now = clock_monotonic() + s->shared->ahead;
+                child_obey(s, relay, keeper, now);
+                must(relay_dispatch(relay, now) >= 0);
+                relay_expire(relay, now);
+                if (keeper->due <= now && !s->shared->idle)
+                        keeper_turn(keeper, now);
+                keeper_live(keeper, now);
+        }
+}
+
+/* --- the manager --- */
+
+static bool wait_until(const atomic_uint *value, unsigned at_least)
+{
+        for (unsigned i = 0; i < 10000 && *value < at_least; i++)
+                (void)usleep(1000);
+        return *value >= at_least;
+}
+
+/* Starts a child with what the one before left, and forgets that. */
+static void site_start(Site *s)
+{
+        Keeper *before = s->keeper;
+
+        ck_assert_int_eq(keeper_new(&s->keeper, N_SLOTS, ++s->n_born), 0);
+        s->shared->ready = 0;
+        s->child = fork();
+        ck_assert_int_ge(s->child, 0);
+        if (s->child == 0)
+                child_main(s, s->keeper, before);
+        ck_assert_msg(wait_until(&s->shared->ready, 1), "the relay does not start");
+        (void)keeper_free(before);
+}
+
+static void site_kill(Site *s)
+{
+        int status;
+
+        ck_assert_int_eq(kill(s->child, SIGKILL), 0);
+        ck_assert_int_eq(waitpid(s->child, &status, 0), s->child);
+        ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "the relay broke down: %x", (unsigned)status);
+}
+
+/* Until the child has gone through its loop once more, at least. */
+static void site_turn(Site *s)
+{
+        ck_assert(wait_until(&s->shared->turns, s->shared->turns + 3));
+}
+
+static void site_await(Site *s, const _Atomic uint64_t *value, uint64_t wanted)
+{
+        for (unsigned i = 0; i < 5000 && *value != wanted; i++)
+                (void)usleep(1000);
+        ck_assert_uint_eq(*value, wanted);
+        site_turn(s);
+}
+
+static void site_init(Site *s)
+{
+        const Address any = {.family = AF_INET};
+
+        *s = (Site){.settings = world_settings};
+        world_init(&s->w, 10);
+        world_run("ip -6 route add local 2001:db8:5::/64 dev lo && sleep 0.1");
+        world_run("echo 40000 40999 >/proc/sys/net/ipv4/ip_local_port_range");
+        s->settings.max_sessions = N_SLOTS;
+        s->home = upstream_new(NULL, 7777, &s->upstream);
+        s->listener_fd = udp_listen(&any);
+        ck_assert_int_ge(s->listener_fd, 0);
+        ck_assert_int_eq(udp_adopt_listener(s->listener_fd, &s->listener), 0);
+        s->listener.v4.s_addr = htonl(INADDR_LOOPBACK);
+        s->shared = mmap(NULL, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        ck_assert_ptr_ne(s->shared, MAP_FAILED);
+}
+
+static void site_done(Site *s)
+{
+        site_kill(s);
+        s->keeper = keeper_free(s->keeper);
+        (void)close(s->listener_fd);
+        (void)munmap(s->shared, sizeof(Shared));
+        world_done(&s->w);
+}
+
+static void check_losses(const Site *s, RevivalLoss which, uint64_t n)
+{
+        for (RevivalLoss loss = 0; loss < N_LOSSES; loss++)
+                ck_assert_msg(s->shared->n_lost[loss] == (loss == which ? n : 0), "%s: %" PRIu64,
+                              revival_loss_names[loss], s->shared->n_lost[loss]);
+}
+
+static void check_restored(const Site *s, uint64_t n)
+{
+        check_losses(s, N_LOSSES, 0);
+        ck_assert_uint_eq(s->shared->n_restored, n);
+        ck_assert_uint_eq(s->shared->n_sessions, n);
+}
+
+/* One datagram there, one back; the leg that the upstream saw. */
+static Address site_round(Site *s, int client, const char *text)
+{
+        return world_round(&s->w, client, s->home, text);
+}
+
+static void check_round(Site *s, int client, const Address *leg)
+{
+        Address seen = site_round(s, client, "again");
+
+        ck_assert_uint_eq(seen.port, leg->port);
+        ck_assert(IN6_ARE_ADDR_EQUAL(&seen.v6, &leg->v6));
+}
+
+/* Is a port free, on all IPv6 addresses? */
+static bool is_free(uint16_t port)
+{
+        struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+        _cleanup_close_ int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        ck_assert_int_ge(fd, 0);
+        /* clients have ports of the same range */
+        ck_assert_int_eq(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){1}, sizeof(int)), 0);
+        return bind(fd, (struct sockaddr *)&name, sizeof(name)) == 0;
+}
+
+/* What is in the image of a child that is dead: the whole records, in the order of the slots. */
+static size_t site_records(const Site *s, SessionRecord *ret, size_t room)
+{
+        Image image;
+        size_t n = 0;
+
+        ck_assert_int_eq(image_open(&image, s->keeper->header, s->keeper->size), 0);
+        for (uint32_t i = 0; i < image.n; i++) {
+                const SessionRecord *record = image_record(&image, i);
+
+                if (!record)
+                        continue;
+                ck_assert_msg(record_is_whole(record), "slot %u", i);
+                ck_assert_uint_lt(n, room);
+                ret[n++] = *record;
+        }
+        return n;
+}
+
+/* --- sudden deaths --- */
+
+/* What goes back and forth: whose it is, which, and (on the way back) the port it came from. */
+typedef struct Token {
+        uint32_t client, number;
+        uint16_t port;
+} Token;
+
+typedef struct Stream {
+        Site s;
+        pid_t echo;
+        unsigned n, number;
+        int clients[CLIENTS_MAX];
+        uint16_t ports[CLIENTS_MAX]; /* as the upstream saw it, 0: not yet */
+        SessionRecord records[2][CLIENTS_MAX];
+        size_t n_records[2];
+} Stream;
+
+static void echo_main(int fd)
+{
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;) {
+                struct pollfd p = {.fd = fd, .events = POLLIN};
+                struct sockaddr_in6 from;
+                socklen_t length = sizeof(from);
+                Token token;
+
+                (void)poll(&p, 1, -1);
+                if (recvfrom(fd, &token, sizeof(token), 0, (struct sockaddr *)&from, &length) != sizeof(token))
+                        continue;
+                token.port = ntohs(from.sin6_port);
+                (void)sendto(fd, &token, sizeof(token), 0, (struct sockaddr *)&from, length);
+        }
+}
+
+static void stream_add(Stream *st)
+{
+        st->clients[st->n++] = client_new("127.0.0.1", &st->s.listener);
+}
+
+static void stream_send(Stream *st, unsigned client)
+{
+        const Token token = {.client = client, .number = ++st->number};
+
+        peer_send(st->clients[client], &token, sizeof(token));
+}
+
+/* Takes what came for a client: none of it is another's, all of it came by its port. Was this one among it? */
+static bool stream_take(Stream *st, unsigned client, uint32_t number)
+{
+        bool found = false;
+        Token token;
+
+        while (recv(st->clients[client], &token, sizeof(token), 0) == sizeof(token)) {
+                ck_assert_uint_eq(token.client, client);
+                if (st->ports[client] == 0)
+                        st->ports[client] = token.port;
+                ck_assert_msg(st->ports[client] == token.port, "client %u moved from %u to %u", client,
+                              st->ports[client], token.port);
+                found = found || token.number == number;
+        }
+        return found;
+}
+
+static void stream_check(Stream *st, unsigned client)
+{
+        struct pollfd p = {.fd = st->clients[client], .events = POLLIN};
+        bool found = false;
+        uint32_t number;
+
+        stream_send(st, client);
+        number = st->number;
+        for (unsigned i = 0; i < 20 && !found; i++) {
+                (void)poll(&p, 1, 100);
+                found = stream_take(st, client, number);
+        }
+        ck_assert_msg(found, "nothing comes back to client %u", client);
+}
+
+static int by_id(const void *a, const void *b)
+{
+        uint64_t one = ((const SessionRecord *)a)->id, two = ((const SessionRecord *)b)->id;
+
+        return (one > two) - (one < two);
+}
+
+static void stream_records(Stream *st, unsigned which)
+{
+        st->n_records[which] = site_records(&st->s, st->records[which], CLIENTS_MAX);
+        qsort(st->records[which], st->n_records[which], sizeof(SessionRecord), by_id);
+}
+
+/* Each of the sessions that were there is there, the same, and has carried no less. */
+static void stream_compare(const Stream *st)
+{
+        for (size_t i = 0; i < st->n_records[0]; i++) {
+                const SessionRecord *one = &st->records[0][i];
+                const SessionRecord *two = bsearch(one, st->records[1], st->n_records[1], sizeof(*one), by_id);
+
+                ck_assert_msg(two, "session %" PRIu64 " is gone", one->id);
+                ck_assert_mem_eq(&one->flow, &two->flow, sizeof(Flow));
+                ck_assert_uint_eq(one->source.port, two->source.port);
+                ck_assert_uint_eq(one->opened, two->opened);
+                ck_assert_uint_ge(two->age, one->age);
+                ck_assert_uint_ge(two->last_use, one->last_use);
+                for (Direction d = 0; d < N_DIRECTIONS; d++) {
+                        ck_assert_uint_ge(two->traffic[d].datagrams, one->traffic[d].datagrams);
+                        ck_assert_uint_ge(two->traffic[d].bytes, one->traffic[d].bytes);
+                        ck_assert_uint_ge(two->traffic[d].last, one->traffic[d].last);
+                }
+        }
+}
+
+/* Traffic for a moment, in which some new clients come, and the end at any instruction. */
+static void stream_run(Stream *st, unsigned n_new)
+{
+        usec_t until = clock_monotonic() + 2000 + (usec_t)random() % 90000;
+
+        while (clock_monotonic() < until) {
+                if (n_new > 0 && random() % 8 == 0) {
+                        stream_add(st);
+                        stream_send(st, st->n - 1);
+                        n_new--;
+                }
+                for (unsigned i = 0; i < 4; i++)
+                        stream_send(st, (unsigned)random() % st->n);
+                if (random() % 4 == 0)
+                        (void)usleep((useconds_t)random() % 1000);
+        }
+        site_kill(&st->s);
+}
+
+static void stream_init(Stream *st)
+{
+        *st = (Stream){0};
+        site_init(&st->s);
+        st->echo = fork();
+        ck_assert_int_ge(st->echo, 0);
+        if (st->echo == 0)
+                echo_main(st->s.home);
+        site_start(&st->s);
+        for (unsigned i = 0; i < 100; i++) {
+                stream_add(st);
+                stream_check(st, i);
+        }
+}
+
+static void stream_done(Stream *st)
+{
+        (void)kill(st->echo, SIGKILL);
+        (void)waitpid(st->echo, NULL, 0);
+        for (unsigned i = 0; i < st->n; i++)
+                (void)close(st->clients[i]);
+        site_done(&st->s);
+}
+
+START_TEST(sessions_outlive_sudden_deaths)
+{
+        static Stream st;
+
+        srandom((unsigned)clock_monotonic());
+        stream_init(&st);
+        for (unsigned round = 0; round < 30; round++) {
+                stream_run(&st, 8);
+                stream_records(&st, 0);
+                site_start(&st.s);
+                check_losses(&st.s, N_LOSSES, 0);
+                ck_assert_uint_eq(st.s.shared->n_restored, st.n_records[0]);
+                for (unsigned i = 0; i < st.n; i++)
+                        stream_check(&st, i);
+                site_kill(&st.s);
+                stream_records(&st, 1);
+                stream_compare(&st);
+                site_start(&st.s);
+                check_restored(&st.s, st.n);
+        }
+        stream_done(&st);
+}
+END_TEST
+
+/* --- what is kept, and what is not --- */
+
+/* In the socket, which lives in the queue. */
+START_TEST(replies_of_the_meantime_are_delivered)
+{
+        int client;
+        Address leg;
+        char got[10];
+        Site s;
+
+        site_init(&s);
+        site_start(&s);
+        client = client_new(NULL, &s.listener);
+        leg = site_round(&s, client, "before");
+        site_await(&s, &s.shared->n_parked, 1);
+        site_kill(&s);
+        upstream_reply(s.home, &leg, "one", 3);
+        upstream_reply(s.home, &leg, "other", 5);
+        peer_send(client, "there", 5);
+        site_start(&s);
+        check_restored(&s, 1);
+        ck_assert_uint_eq(peer_receive(&s.w, client, got, sizeof(got), NULL), 3);
+        ck_assert_uint_eq(peer_receive(&s.w, client, got, sizeof(got), NULL), 5);
+        ck_assert_uint_eq(peer_receive(&s.w, s.home, got, sizeof(got), NULL), 5);
+        check_round(&s, client, &leg);
+        site_done(&s);
+}
+END_TEST
+
+/* Their sockets died with the process: others take their ports, and the peers notice nothing. */
+START_TEST(young_sessions_come_back_on_their_ports)
+{
+        int clients[10];
+        Address legs[10];
+        Site s;
+
+        site_init(&s);
+        s.shared->idle = true;
+        site_start(&s);
+        for (int i = 0; i < 10; i++) {
+                clients[i] = client_new(NULL, &s.listener);
+                legs[i] = site_round(&s, clients[i], "young");
+        }
+        ck_assert_uint_eq(s.shared->n_parked, 0);
+        site_kill(&s);
+        ck_assert(is_free(legs[0].port));
+        s.shared->idle = false;
+        for (unsigned round = 0; round < 2; round++) {
+                site_start(&s);
+                check_restored(&s, 10);
+                ck_assert_uint_eq(s.shared->n_parked, 10); /* at once */
+                for (int i = 0; i < 10; i++)
+                        check_round(&s, clients[i], &legs[i]);
+                site_kill(&s);
+        }
+        site_start(&s);
+        site_done(&s);
+}
+END_TEST
+
+/* That of another program: this session is lost, and it is said why; its client begins a new one. */
+START_TEST(a_port_that_is_taken_meanwhile_is_a_loss)
+{
+        struct sockaddr_in6 name = {.sin6_family = AF_INET6};
+        int one, other, thief;
+        Address legs[2], leg;
+        Site s;
+
+        site_init(&s);
+        thief = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* in the network of the site */
+        s.shared->idle = true;
+        site_start(&s);
+        one = client_new(NULL, &s.listener);
+        other = client_new(NULL, &s.listener);
+        legs[0] = site_round(&s, one, "one");
+        legs[1] = site_round(&s, other, "other");
+        site_kill(&s);
+        ck_assert_int_eq(setsockopt(thief, IPPROTO_IPV6, IPV6_V6ONLY, &(int){1}, sizeof(int)), 0);
+        name.sin6_port = htons(legs[0].port);
+        ck_assert_int_eq(bind(thief, (struct sockaddr *)&name, sizeof(name)), 0);
+        site_start(&s);
+        check_losses(&s, LOSS_NO_PORT, 1);
+        ck_assert_uint_eq(s.shared->n_restored, 1);
+        check_round(&s, other, &legs[1]);
+        leg = site_round(&s, one, "anew");
+        ck_assert_uint_ne(leg.port, legs[0].port);
+        (void)close(thief);
+        site_done(&s);
+}
+END_TEST
+
+/* Closes all that there is, which is said to be so many, by letting time pass. */
+static void expire_all(Site *s, uint64_t n)
+{
+        site_await(s, &s->shared->n_sessions, n);
+        s->shared->ahead += USEC_PER_HOUR;
+        site_await(s, &s->shared->n_sessions, 0);
+}
+
+static void await_free(uint16_t port)
+{
+        for (unsigned i = 0; i < 3000 && !is_free(port); i++)
+                (void)usleep(1000);
+        ck_assert_msg(is_free(port), "port %u is still held", port);
+}
+
+/* One of many that stay, so that what is dead stays in the queue for a while; but it holds no port there. */
+static void check_closed(Site *s, int stays, const Address *stays_at, const Address *legs, unsigned n)
+{
+        site_await(s, &s->shared->n_sessions, n + 1);
+        site_await(s, &s->shared->n_fresh, 0);
+        for (unsigned i = 0; i < 2; i++) { /* unreplied and assured end at different times */
+                s->shared->ahead += 100 * USEC_PER_SEC;
+                site_turn(s);
+                check_round(s, stays, stays_at);
+        }
+        site_await(s, &s->shared->n_sessions, 1);
+        for (unsigned i = 0; i < n; i++)
+                await_free(legs[i].port);
+        site_kill(s);
+        site_start(s);
+        check_restored(s, 1);
+        check_round(s, stays, stays_at);
+}
+
+START_TEST(what_is_closed_does_not_come_back)
+{
+        Address stays_at, legs[20];
+        int stays;
+        Site s;
+
+        site_init(&s);
+        site_start(&s);
+        stays = client_new(NULL, &s.listener);
+        stays_at = site_round(&s, stays, "stays");
+        for (unsigned i = 0; i < 20; i++)
+                legs[i] = site_round(&s, client_new(NULL, &s.listener), "goes");
+        site_await(&s, &s.shared->n_parked, 21);
+        check_closed(&s, stays, &stays_at, legs, 20);
+        site_done(&s);
+}
+END_TEST
+
+/* Those that we chose, with SourceAddress=: the port is bound, and is free when the parcels up to it are gone. */
+START_TEST(bound_sessions_keep_address_and_port)
+{
+        Address legs[N_PAIRS], again[N_PAIRS - 2];
+        int clients[N_PAIRS];
+        Site s;
+
+        site_init(&s);
+        s.sources = "2001:db8:5::7";
+        site_start(&s);
+        for (unsigned i = 0; i < N_PAIRS; i++) {
+                clients[i] = client_new(NULL, &s.listener);
+                if (i < 5)
+                        legs[i] = site_round(&s, clients[i], "parked");
+        }
+        site_await(&s, &s.shared->n_parked, 5);
+        s.shared->idle = true;
+        for (unsigned i = 5; i < N_PAIRS; i++)
+                legs[i] = site_round(&s, clients[i], "young");
+        site_kill(&s);
+        s.shared->idle = false;
+        for (unsigned round = 0; round < 2; round++) {
+                site_start(&s);
+                check_restored(&s, N_PAIRS);
+                for (unsigned i = 0; i < N_PAIRS; i++)
+                        check_round(&s, clients[i], &legs[i]);
+                peer_send(client_new(NULL, &s.listener), "full", 4); /* none of the pairs is handed out twice */
+                ck_assert(peer_silent(&s.w, s.home));
+                ck_assert_uint_eq(s.shared->n_sessions, N_PAIRS);
+                site_kill(&s);
+        }
+        site_start(&s);
+        /* all but two end; their ports are free again, and all pairs are handed out once more */
+        for (unsigned i = 0; i < 2; i++) {
+                s.shared->ahead += 100 * USEC_PER_SEC;
+                site_turn(&s);
+                check_round(&s, clients[0], &legs[0]);
+                check_round(&s, clients[9], &legs[9]);
+        }
+        site_await(&s, &s.shared->n_sessions, 2);
+        for (unsigned i = 1; i < N_PAIRS - 1; i++)
+                await_free(legs[i].port);
+        for (unsigned i = 0; i < N_PAIRS - 2; i++)
+                again[i] = site_round(&s, clients[i + 1], "again");
+        for (unsigned i = 0; i < N_PAIRS - 2; i++)
+                ck_assert(IN6_ARE_ADDR_EQUAL(&again[i].v6, &legs[0].v6));
+        ck_assert_uint_eq(s.shared->n_sessions, N_PAIRS);
+        site_done(&s);
+}
+END_TEST
+
+/* Sources that are not configured any more: who has one keeps it, and the others have none. */
+START_TEST(bound_sessions_outlive_their_sources)
+{
+        int client, other;
+        Address leg, from;
+        Site s;
+
+        site_init(&s);
+        s.sources = "2001:db8:5::7";
+        site_start(&s);
+        client = client_new(NULL, &s.listener);
+        leg = site_round(&s, client, "bound");
+        site_await(&s, &s.shared->n_parked, 1);
+        site_kill(&s);
+        for (unsigned round = 0; round < 2; round++) {
+                s.sources = round == 0 ? NULL : "2001:db8:5::8";
+                site_start(&s);
+                check_restored(&s, 1 + round);
+                check_round(&s, client, &leg);
+                other = client_new(NULL, &s.listener);
+                from = site_round(&s, other, "new");
+                ck_assert(!IN6_ARE_ADDR_EQUAL(&from.v6, &leg.v6));
+                site_await(&s, &s.shared->n_fresh, 0);
+                site_kill(&s);
+        }
+        site_start(&s);
+        check_restored(&s, 3);
+        expire_all(&s, 3);
+        site_done(&s);
+}
+END_TEST
+
+/* The most there may be now; what is too much is counted. */
+START_TEST(lowered_limits_cost_what_is_too_much)
+{
+        int clients[10];
+        Site s;
+
+        site_init(&s);
+        site_start(&s);
+        for (int i = 0; i < 10; i++) {
+                clients[i] = client_new(NULL, &s.listener);
+                (void)site_round(&s, clients[i], "in");
+        }
+        site_await(&s, &s.shared->n_parked, 10);
+        site_kill(&s);
+        s.settings.max_sessions = 6;
+        site_start(&s);
+        check_losses(&s, LOSS_LIMIT, 4);
+        ck_assert_uint_eq(s.shared->n_restored, 6);
+        ck_assert_uint_eq(s.shared->n_sessions, 6);
+        ck_assert_uint_eq(s.shared->n_parked, 6);
+        site_done(&s);
+}
+END_TEST
+
+/* --- the queue --- */
+
+/* A relay of our own, with a keeper: time and turns are the test's. */
+typedef struct Den {
+        World w;
+        Policy *policy;
+        Keeper *keeper;
+        Address upstream, listener;
+        int home, crowd, stays;
+        unsigned number;
+} Den;
+
+static void den_init(Den *d)
+{
+        static const char *const names[] = {"relay"};
+        PolicySettings settings = world_settings;
+
+        *d = (Den){0};
+        world_init(&d->w, N_SLOTS);
+        (void)world_raise_limits();
+        d->home = upstream_new(NULL, 0, &d->upstream);
+        world_deepen(d->home, 1 << 20);
+        settings.max_sessions = N_SLOTS;
+        d->policy = world_policy(&d->w, &settings, &d->upstream);
+        (void)world_listener(&d->w, NULL, d->policy, &d->listener);
+        ck_assert_int_eq(keeper_new(&d->keeper, N_SLOTS, 1), 0);
+        ck_assert_int_eq(keeper_house(d->keeper, d->w.relay, names), 0);
+        d->w.relay->observer = (RelayObserver){
+                        .session_opened = child_opened, .session_closed = child_closed, .userdata = d->keeper};
+        d->crowd = crowd_new();
+        d->stays = client_new(NULL, &d->listener);
+        (void)world_round(&d->w, d->stays, d->home, "stays");
+}
+
+static void den_done(Den *d)
+{
+        relay_close_sessions(d->w.relay, SESSION_SHUTDOWN, d->w.now);
+        world_done(&d->w);
+        d->keeper = keeper_free(d->keeper);
+}
+
+/* All turns that are due until then. */
+static void den_pass(Den *d, usec_t t)
+{
+        usec_t until = d->w.now + t;
+        unsigned n = 0;
+
+        for (;;) {
+                usec_t next = d->keeper->due < relay_deadline(d->w.relay) ? d->keeper->due : relay_deadline(d->w.relay);
+
+                if (next > until)
+                        break;
+                if (next > d->w.now)
+                        d->w.now = next;
+                relay_expire(d->w.relay, d->w.now);
+                if (d->keeper->due <= d->w.now)
+                        keeper_turn(d->keeper, d->w.now);
+                ck_assert_msg(++n < 100000, "there is always something due");
+        }
+        d->w.now = until;
+}
+
+/* A new client comes, and nobody answers. */
+static void den_open(Den *d)
+{
+        uint64_t before = counter_get(&d->w.relay->quota.current);
+
+        crowd_send(d->crowd, &d->listener, d->number++, "in");
+        for (unsigned i = 0; i < 1000 && counter_get(&d->w.relay->quota.current) == before; i++)
+                ck_assert_int_ge(relay_dispatch(d->w.relay, d->w.now), 0);
+        ck_assert_uint_eq(counter_get(&d->w.relay->quota.current), before + 1);
+}
+
+static void den_drain(Den *d)
+{
+        (void)peer_count(&d->w, d->home);
+}
+
+static size_t den_in_queue(Den *d, size_t *ret_parcels)
+{
+        int fds[PARCEL_MAX], n;
+        size_t sum = 0;
+
+        *ret_parcels = 0;
+        ck_assert_int_eq(parcel_peek_begin(&d->keeper->queue), 0);
+        while ((n = parcel_peek(&d->keeper->queue, fds)) > 0) {
+                for (int i = 0; i < n; i++)
+                        (void)close(fds[i]);
+                sum += (size_t)n;
+                ++*ret_parcels;
+        }
+        ck_assert_int_eq(n, 0);
+        return sum;
+}
+
+/* What it says of its queue is so, and it is no longer than it may be. */
+static void check_queue(Den *d)
+{
+        uint64_t n = counter_get(&d->keeper->n_parked);
+        size_t n_parcels, n_entries = den_in_queue(d, &n_parcels);
+
+        ck_assert_uint_eq(d->keeper->n_entries, n_entries);
+        ck_assert_uint_eq(d->keeper->next - d->keeper->first, n_parcels);
+        ck_assert_uint_eq(counter_get(&d->keeper->n_fresh) + n, counter_get(&d->w.relay->quota.current));
+        ck_assert_uint_le(n_entries, 2 * n + PARCEL_MAX);
+        ck_assert_uint_le(n_parcels, 2 * (n / PARCEL_MAX) + 64);
+}
+
+/* One that stays would keep all that came after it, dead as it is. */
+START_TEST(what_is_dead_leaves_the_queue)
+{
+        Den d;
+
+        den_init(&d);
+        for (unsigned round = 0; round < 100; round++) {
+                for (unsigned i = 0; i < 100; i++)
+                        den_open(&d);
+                den_pass(&d, 20 * USEC_PER_SEC);
+                den_drain(&d);
+                (void)world_round(&d.w, d.stays, d.home, "stays");
+                den_pass(&d, 20 * USEC_PER_SEC);
+                check_queue(&d);
+                ck_assert_uint_eq(counter_get(&d.keeper->n_parked), 1);
+                ck_assert_uint_eq(counter_get(&d.keeper->n_fresh), 0);
+        }
+        ck_assert_uint_ge(d.number, 10000);
+        den_done(&d);
+}
+END_TEST
+
+/* One at a time, each in a parcel of its own. */
+START_TEST(small_parcels_are_joined)
+{
+        Den d;
+
+        den_init(&d);
+        d.policy->settings.timeouts[SESSION_UNREPLIED] = USEC_PER_HOUR;
+        for (unsigned i = 0; i < 1000; i++) {
+                den_open(&d);
+                if (i % 100 == 0)
+                        den_drain(&d);
+                den_pass(&d, 2 * KEEPER_PARK_WITHIN);
+                check_queue(&d);
+        }
+        ck_assert_uint_eq(counter_get(&d.keeper->n_parked), 1001);
+        den_done(&d);
+}
+END_TEST
+
+WORLD_SUITE("state", sessions_outlive_sudden_deaths, replies_of_the_meantime_are_delivered,
+            young_sessions_come_back_on_their_ports, a_port_that_is_taken_meanwhile_is_a_loss,
+            what_is_closed_does_not_come_back, bound_sessions_keep_address_and_port,
+            bound_sessions_outlive_their_sources, lowered_limits_cost_what_is_too_much, what_is_dead_leaves_the_queue,
+            small_parcels_are_joined)
