@@ -119,7 +119,9 @@ static int take_inherited(ListenerSockets *sockets, const Config *config, FILE *
         for (int i = 0; i < n; i++) {
                 ListenerSocket *socket;
 
-                if (store_take(&sockets->store, names[i], SD_LISTEN_FDS_START + i))
+                /* A listener may be called anything. */
+                if (other_kind(SD_LISTEN_FDS_START + i) &&
+                    store_take(&sockets->store, names[i], SD_LISTEN_FDS_START + i))
                         continue;
                 if (strcmp(names[i], HTTP_SOCKET_NAME) == 0) {
                         *n_problems += take_http(sockets, SD_LISTEN_FDS_START + i, problems);

@@ -333,6 +333,7 @@ static int on_tick(sd_event_source *source, uint64_t at, void *userdata)
                 drops_look(control->drops, clock_monotonic());
                 viewer_sample(control->viewer, clock_monotonic());
                 workers_ping(control->workers, clock_monotonic());
+                workers_store(control->workers);
         }
         (void)sd_event_source_set_time_relative(source, TICK_EVERY);
         (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);

@@ -101,21 +101,25 @@ void store_sort(Store *store)
 
 /* --- keeping and forgetting --- */
 
-static void keep(uint64_t born, unsigned worker, Part part, int fd)
+static int keep(uint64_t born, unsigned worker, Part part, int fd)
 {
         char name[NAME_MAX_LENGTH], text[NAME_MAX_LENGTH + 64];
 
         format_name(name, born, worker, part);
         /* FDPOLL=0: else a queue whose other end is gone would be thrown out. */
         (void)snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
-        (void)sd_pid_notify_with_fds(0, false, text, &fd, 1);
+        return sd_pid_notify_with_fds(0, false, text, &fd, 1);
 }
 
-void store_keep(const Keeper *keeper, unsigned worker)
+int store_keep(const Keeper *keeper, unsigned worker)
 {
-        keep(keeper->header->born, worker, PART_IMAGE, keeper->fd);
-        keep(keeper->header->born, worker, PART_IN, keeper->queue.in);
-        keep(keeper->header->born, worker, PART_OUT, keeper->queue.out);
+        const int fds[N_PARTS] = {
+                        [PART_IMAGE] = keeper->fd, [PART_IN] = keeper->queue.in, [PART_OUT] = keeper->queue.out};
+        int r = 0;
+
+        for (Part part = 0; part < N_PARTS && r >= 0; part++)
+                r = keep(keeper->header->born, worker, part, fds[part]);
+        return r;
 }
 
 void store_forget(Store *store)

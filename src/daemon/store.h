@@ -30,8 +30,11 @@ bool store_available(void);
 bool store_take(Store *store, const char *name, int fd);
 void store_sort(Store *store);
 
-/* Has the manager hold a keeper's descriptors. */
-void store_keep(const Keeper *keeper, unsigned worker);
+/*
+ * Has the manager hold a keeper's descriptors. 0; negative errno: it does not hold all of them. -ETOOMANYREFS: more
+ * sockets are on their way than this process may have open (dead ones in an older queue, too); later there may be less.
+ */
+int store_keep(const Keeper *keeper, unsigned worker);
 
 /* Has the manager forget all that was taken, and closes it. */
 void store_forget(Store *store);

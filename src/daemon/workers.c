@@ -20,6 +20,7 @@ typedef struct Slot {
         Relay *relay; /* the worker's, until it starts */
         uint64_t pong;
         usec_t latency; /* of that answer */
+        bool unstored;  /* the service manager does not hold its keeper's descriptors yet */
 } Slot;
 
 typedef struct Name {
@@ -416,7 +417,7 @@ static int keep_one(Workers *workers, Slot *slot, uint32_t n_slots, const char *
         r = keeper_house(keeper, slot->relay, names);
         if (r < 0)
                 return r;
-        store_keep(keeper, (unsigned)(slot - workers->slots));
+        slot->unstored = store_keep(keeper, (unsigned)(slot - workers->slots)) < 0;
         worker_keep(slot->worker, TAKE_PTR(keeper));
         return 0;
 }
@@ -430,6 +431,13 @@ void workers_keep(Workers *workers, uint32_t n_slots)
                 names[i] = workers->names[i].text;
         for (unsigned i = 0; i < workers->n; i++)
                 (void)keep_one(workers, &workers->slots[i], n_slots, names, now);
+}
+
+void workers_store(Workers *workers)
+{
+        for (unsigned i = 0; i < workers->n; i++)
+                if (workers->slots[i].unstored)
+                        workers->slots[i].unstored = store_keep(worker_keeper(workers->slots[i].worker), i) < 0;
 }
 
 void workers_note_upstream(Workers *workers, unsigned name, const char *upstream, const Address *address)

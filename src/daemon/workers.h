@@ -51,6 +51,9 @@ WorkersTotals workers_totals(const Workers *workers);
  */
 void workers_keep(Workers *workers, uint32_t n_slots);
 
+/* Tries again what the service manager could not be given. */
+void workers_store(Workers *workers);
+
 /* What a name's upstream is, and where, for who comes after us. */
 void workers_note_upstream(Workers *workers, unsigned name, const char *upstream, const Address *address);
 
