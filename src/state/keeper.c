@@ -11,7 +11,7 @@
 #include "wire/udp.h"
 
 #define RETRY_AFTER (100 * USEC_PER_MSEC) /* when the kernel takes no more parcels */
-#define PURGE_AFTER USEC_PER_SEC          /* when closed legs hold ports that we chose */
+#define PURGE_AFTER USEC_PER_SEC          /* when closed legs hold their ports */
 
 /* Parcels that may be there beside those that are needed: small ones, of quiet times. */
 enum { PARCELS_SPARE = 64 };
@@ -200,9 +200,9 @@ void keeper_closed(Keeper *keeper, Session *session, usec_t now)
         }
         list_remove(&keeper->parked, &session->parked);
         counter_set(&keeper->n_parked, counter_get(&keeper->n_parked) - 1);
-        udp_dissolve(session->leg.fd); /* the queue holds it for a while, but not its port */
-        if (session->record.bound) {   /* unless that was bound */
-                keeper->purge = session->parcel;
+        if (!udp_dissolve(session->leg.fd)) { /* the queue holds it for a while, and its port */
+                if (session->parcel > keeper->purge)
+                        keeper->purge = session->parcel;
                 due_by(keeper, usec_add(now, PURGE_AFTER));
         } else if (is_stale(keeper))
                 due_by(keeper, now);

@@ -195,9 +195,17 @@ int udp_adopt_leg(int fd, Address *ret_local)
         return udp_local(fd, ret_local);
 }
 
-void udp_dissolve(int fd)
+static void dissolve(int fd)
 {
         (void)connect(fd, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
+}
+
+bool udp_dissolve(int fd)
+{
+        Address own;
+
+        dissolve(fd);
+        return udp_local(fd, &own) >= 0 && own.port == 0;
 }
 
 const char *socket_format(char buffer[static SOCKET_TEXT_MAX], int fd)
@@ -275,7 +283,7 @@ int udp_reconnect(int fd, const Address *peer, Address *ret_local)
         name = to_sockaddr_in6(&(Address){.port = own.port});
         if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) < 0)
                 return -errno;
-        udp_dissolve(fd);
+        dissolve(fd);
         (void)bind(fd, (const struct sockaddr *)&name, sizeof(name)); /* EINVAL: it kept its port */
         r = connect_to(fd, peer, ret_local);
         if (r >= 0)

@@ -31,8 +31,11 @@ int udp_connect(const Address *from, const Address *peer, Address *ret_local);
  */
 int udp_adopt_leg(int fd, Address *ret_local);
 
-/* Connects it to nobody, which gives a port back that the kernel chose, though somebody still holds the socket. */
-void udp_dissolve(int fd);
+/*
+ * Connects it to nobody, which gives a port back that the kernel chose, though somebody still holds the socket. false:
+ * it was bound to its port, by its owner or by udp_reconnect(), and has it until it is closed.
+ */
+bool udp_dissolve(int fd);
 
 /* Where a socket of any family is bound: an address, or a path. Returns the buffer. */
 enum { SOCKET_TEXT_MAX = 128 };

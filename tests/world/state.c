@@ -215,6 +215,15 @@ static void site_turn(Site *s)
         ck_assert(wait_until(&s->shared->turns, s->shared->turns + 3));
 }
 
+static void site_order(Site *s, Order order)
+{
+        s->shared->order = order;
+        for (unsigned i = 0; i < 5000 && s->shared->order != ORDER_NONE; i++)
+                (void)usleep(1000);
+        ck_assert_uint_eq(s->shared->order, ORDER_NONE);
+        site_turn(s);
+}
+
 static void site_await(Site *s, const _Atomic uint64_t *value, uint64_t wanted)
 {
         for (unsigned i = 0; i < 5000 && *value != wanted; i++)
@@ -632,6 +641,57 @@ START_TEST(what_is_closed_does_not_come_back)
 }
 END_TEST
 
+/* A socket that was bound to its port keeps it when it is dissolved: a leg that followed its upstream. */
+START_TEST(a_leg_that_moved_frees_its_port)
+{
+        Address stays_at, legs[5];
+        int clients[5], stays;
+        Site s;
+
+        site_init(&s);
+        (void)close(upstream_new(NULL, 7778, &s.other));
+        s.home = upstream_new(NULL, 7778, &s.other);
+        site_start(&s);
+        stays = client_new(NULL, &s.listener);
+        for (unsigned i = 0; i < 5; i++) {
+                clients[i] = client_new(NULL, &s.listener);
+                peer_send(clients[i], "before", 6);
+        }
+        peer_send(stays, "before", 6);
+        site_await(&s, &s.shared->n_parked, 6);
+        site_order(&s, ORDER_MOVE);
+        s.upstream = s.other;
+        stays_at = site_round(&s, stays, "stays");
+        for (unsigned i = 0; i < 5; i++)
+                legs[i] = site_round(&s, clients[i], "goes");
+        check_closed(&s, stays, &stays_at, legs, 5);
+        site_done(&s);
+}
+END_TEST
+
+/* The same for those that came back on their port. */
+START_TEST(a_leg_that_was_opened_again_frees_its_port)
+{
+        Address stays_at, legs[5];
+        int stays;
+        Site s;
+
+        site_init(&s);
+        s.shared->idle = true;
+        site_start(&s);
+        stays = client_new(NULL, &s.listener);
+        stays_at = site_round(&s, stays, "stays");
+        for (unsigned i = 0; i < 5; i++)
+                legs[i] = site_round(&s, client_new(NULL, &s.listener), "goes");
+        site_kill(&s);
+        s.shared->idle = false;
+        site_start(&s);
+        check_restored(&s, 6);
+        check_closed(&s, stays, &stays_at, legs, 5);
+        site_done(&s);
+}
+END_TEST
+
 /* Those that we chose, with SourceAddress=: the port is bound, and is free when the parcels up to it are gone. */
 START_TEST(bound_sessions_keep_address_and_port)
 {
@@ -847,6 +907,55 @@ static void check_queue(Den *d)
         ck_assert_uint_le(n_parcels, 2 * (n / PARCEL_MAX) + 64);
 }
 
+/* A session on a pair that we chose. */
+static Address den_open_bound(Den *d, int client)
+{
+        Address leg;
+
+        child_use_sources(d->policy, "2001:db8:5::7");
+        leg = world_round(&d->w, client, d->home, "bound");
+        upstream_set_sources(&d->policy->upstream, NULL);
+        return leg;
+}
+
+/* The one in the older parcel ends last, and each has neighbours that stay: both parcels have to go, all the same. */
+START_TEST(ports_in_several_parcels_are_freed)
+{
+        int one, other;
+        Address legs[2];
+        Den d;
+
+        den_init(&d);
+        d.policy->settings.timeouts[SESSION_UNREPLIED] = USEC_PER_HOUR;
+        world_run("ip -6 route add local 2001:db8:5::/64 dev lo && sleep 0.1");
+        one = client_new(NULL, &d.listener);
+        other = client_new(NULL, &d.listener);
+        legs[0] = den_open_bound(&d, one);
+        for (unsigned i = 0; i < PARCEL_MAX - 2; i++)
+                den_open(&d);
+        den_pass(&d, USEC_PER_SEC / 4);
+        ck_assert_uint_eq(d.keeper->next, 2);
+        den_drain(&d);
+        for (unsigned i = 0; i < 10; i++)
+                den_open(&d);
+        den_drain(&d);
+        legs[1] = den_open_bound(&d, other);
+        den_pass(&d, USEC_PER_SEC / 4);
+        ck_assert_uint_eq(d.keeper->next, 3);
+        (void)world_round(&d.w, one, d.home, "a bit longer");
+        den_pass(&d, 100 * USEC_PER_SEC);
+        (void)world_round(&d.w, d.stays, d.home, "stays");
+        ck_assert(!is_free(legs[0].port));
+        ck_assert(!is_free(legs[1].port));
+        den_pass(&d, 85 * USEC_PER_SEC);
+        ck_assert_uint_eq(counter_get(&d.w.relay->quota.current), 1 + PARCEL_MAX - 2 + 10);
+        ck_assert(is_free(legs[0].port));
+        ck_assert(is_free(legs[1].port));
+        check_queue(&d);
+        den_done(&d);
+}
+END_TEST
+
 /* One that stays would keep all that came after it, dead as it is. */
 START_TEST(what_is_dead_leaves_the_queue)
 {
@@ -890,6 +999,7 @@ END_TEST
 
 WORLD_SUITE("state", sessions_outlive_sudden_deaths, replies_of_the_meantime_are_delivered,
             young_sessions_come_back_on_their_ports, a_port_that_is_taken_meanwhile_is_a_loss,
-            what_is_closed_does_not_come_back, bound_sessions_keep_address_and_port,
-            bound_sessions_outlive_their_sources, lowered_limits_cost_what_is_too_much, what_is_dead_leaves_the_queue,
-            small_parcels_are_joined)
+            what_is_closed_does_not_come_back, a_leg_that_moved_frees_its_port,
+            a_leg_that_was_opened_again_frees_its_port, bound_sessions_keep_address_and_port,
+            bound_sessions_outlive_their_sources, lowered_limits_cost_what_is_too_much,
+            ports_in_several_parcels_are_freed, what_is_dead_leaves_the_queue, small_parcels_are_joined)
