@@ -200,6 +200,8 @@ void keeper_closed(Keeper *keeper, Session *session, usec_t now)
         }
         list_remove(&keeper->parked, &session->parked);
         counter_set(&keeper->n_parked, counter_get(&keeper->n_parked) - 1);
+        if (keeper->header->clean) /* it is not the session that ends, and its socket is the next process's */
+                return;
         if (!udp_dissolve(session->leg.fd)) { /* the queue holds it for a while, and its port */
                 if (session->parcel > keeper->purge)
                         keeper->purge = session->parcel;

@@ -799,6 +799,45 @@ START_TEST(lowered_limits_cost_what_is_too_much)
 }
 END_TEST
 
+/* The image is complete, and what the old process does on its way out touches neither it nor the sockets. */
+START_TEST(nothing_gets_into_an_image_that_is_finished)
+{
+        static uint8_t bytes[2][sizeof(ImageHeader) + 64 * RELAY_SLOT];
+        int clients[20];
+        Address legs[20];
+        Site s;
+
+        site_init(&s);
+        site_start(&s);
+        for (int i = 0; i < 20; i++) {
+                clients[i] = client_new(NULL, &s.listener);
+                legs[i] = site_round(&s, clients[i], "before");
+        }
+        site_order(&s, ORDER_FINISH);
+        ck_assert_uint_eq(s.shared->n_parked, 20);
+        ck_assert_uint_eq(s.keeper->header->clean, 1);
+        ck_assert_uint_gt(s.keeper->header->alive, 0);
+        ck_assert_int_eq(pread(s.keeper->fd, bytes[0], sizeof(bytes[0]), 0), sizeof(bytes[0]));
+        (void)site_round(&s, clients[0], "after");
+        site_order(&s, ORDER_CLOSE);
+        ck_assert_uint_eq(s.shared->n_sessions, 0);
+        ck_assert_int_eq(pread(s.keeper->fd, bytes[1], sizeof(bytes[1]), 0), sizeof(bytes[1]));
+        ck_assert(memcmp(bytes[0], bytes[1], sizeof(bytes[0])) == 0);
+        for (int i = 0; i < 20; i++)
+                upstream_reply(s.home, &legs[i], "meanwhile", 9);
+        site_kill(&s);
+        site_start(&s);
+        check_restored(&s, 20);
+        for (int i = 0; i < 20; i++) {
+                char got[20];
+
+                ck_assert_uint_eq(peer_receive(&s.w, clients[i], got, sizeof(got), NULL), 9);
+                check_round(&s, clients[i], &legs[i]);
+        }
+        site_done(&s);
+}
+END_TEST
+
 /* --- the queue --- */
 
 /* A relay of our own, with a keeper: time and turns are the test's. */
@@ -1002,4 +1041,5 @@ WORLD_SUITE("state", sessions_outlive_sudden_deaths, replies_of_the_meantime_are
             what_is_closed_does_not_come_back, a_leg_that_moved_frees_its_port,
             a_leg_that_was_opened_again_frees_its_port, bound_sessions_keep_address_and_port,
             bound_sessions_outlive_their_sources, lowered_limits_cost_what_is_too_much,
-            ports_in_several_parcels_are_freed, what_is_dead_leaves_the_queue, small_parcels_are_joined)
+            nothing_gets_into_an_image_that_is_finished, ports_in_several_parcels_are_freed,
+            what_is_dead_leaves_the_queue, small_parcels_are_joined)
