@@ -156,17 +156,42 @@ static void due_by(Keeper *keeper, usec_t when)
                 keeper->due = when;
 }
 
+/* There is no room to move them in: what lives in the oldest parcel waits outside, so that the dead of it can go. */
+static void unpark_oldest(Keeper *keeper)
+{
+        const uint32_t oldest = keeper->first;
+        unsigned n = 0;
+
+        for (; keeper->parked.first && session_of(keeper->parked.first)->parcel == oldest; n++) {
+                Session *session = session_of(keeper->parked.first);
+
+                list_remove(&keeper->parked, &session->parked);
+                list_append(&keeper->fresh, &session->parked);
+                session->parcel = 0;
+        }
+        counter_set(&keeper->n_parked, counter_get(&keeper->n_parked) - n);
+        counter_add(&keeper->n_fresh, n);
+        drop_dead_parcels(keeper);
+}
+
+/*
+ * Moving comes first, also where there is always somebody fresh: it alone makes room. Both, because the fresh must not
+ * wait for ports that are in use no more.
+ */
 void keeper_turn(Keeper *keeper, usec_t now)
 {
         int r = 0;
 
         keeper->due = USEC_NEVER;
-        if (keeper->fresh.first)
-                r = park_fresh(keeper);
-        else if (is_stale(keeper) && keeper->parked.first)
+        if (is_stale(keeper) && keeper->parked.first)
                 r = park(keeper, &keeper->parked);
         drop_dead_parcels(keeper);
-        if (keeper->fresh.first || is_stale(keeper))
+        if (r >= 0 && keeper->fresh.first)
+                r = park_fresh(keeper);
+        if (r < 0 && keeper->n_entries > counter_get(&keeper->n_parked)) {
+                unpark_oldest(keeper);
+                due_by(keeper, usec_add(now, KEEPER_PARK_WITHIN));
+        } else if (keeper->fresh.first || is_stale(keeper))
                 due_by(keeper, r < 0 ? usec_add(now, RETRY_AFTER) : now);
 }
 

@@ -44,7 +44,7 @@ int keeper_house(Keeper *keeper, Relay *relay, const char *const *names);
 void keeper_opened(Keeper *keeper, Session *session, usec_t now);
 void keeper_closed(Keeper *keeper, Session *session, usec_t now);
 
-/* Parks a bounded number of legs, or moves as many. */
+/* Parks a bounded number of legs, and moves as many. */
 void keeper_turn(Keeper *keeper, usec_t now);
 
 /* Parks all there are, as far as the kernel lets it. */

@@ -1036,10 +1036,35 @@ START_TEST(small_parcels_are_joined)
 }
 END_TEST
 
+/* There is never a turn without somebody new: the queue is kept short all the same, and everybody gets into it. */
+START_TEST(a_steady_stream_does_not_fill_the_queue)
+{
+        Den d;
+
+        den_init(&d);
+        d.policy->settings.timeouts[SESSION_UNREPLIED] = USEC_PER_SEC;
+        for (unsigned i = 0; i < 4000; i++) {
+                den_open(&d);
+                if (i % 100 == 0)
+                        den_drain(&d);
+                d.w.now += 5 * USEC_PER_MSEC;
+                relay_expire(d.w.relay, d.w.now);
+                keeper_turn(d.keeper, d.w.now);
+                ck_assert_uint_le(counter_get(&d.keeper->n_fresh), 20);
+                ck_assert_uint_le(d.keeper->next - d.keeper->first, 80);
+                ck_assert_uint_le(d.keeper->n_entries, 2 * counter_get(&d.keeper->n_parked) + 2 * PARCEL_MAX);
+        }
+        den_pass(&d, 500 * USEC_PER_MSEC);
+        check_queue(&d);
+        ck_assert_uint_eq(counter_get(&d.keeper->n_fresh), 0);
+        den_done(&d);
+}
+END_TEST
+
 WORLD_SUITE("state", sessions_outlive_sudden_deaths, replies_of_the_meantime_are_delivered,
             young_sessions_come_back_on_their_ports, a_port_that_is_taken_meanwhile_is_a_loss,
             what_is_closed_does_not_come_back, a_leg_that_moved_frees_its_port,
             a_leg_that_was_opened_again_frees_its_port, bound_sessions_keep_address_and_port,
             bound_sessions_outlive_their_sources, lowered_limits_cost_what_is_too_much,
             nothing_gets_into_an_image_that_is_finished, ports_in_several_parcels_are_freed,
-            what_is_dead_leaves_the_queue, small_parcels_are_joined)
+            what_is_dead_leaves_the_queue, small_parcels_are_joined, a_steady_stream_does_not_fill_the_queue)
