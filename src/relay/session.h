@@ -34,9 +34,9 @@ Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t 
 
 /*
  * Opens it again from the record of an earlier process, with its socket (owned; -EBADF: it is lost, and one on the same
- * port takes its place). Believes nothing of the record but its seal. To be called with the last used first. 0; or negative
- * errno: -EBADMSG: no session can be so; -EEXIST: its flow has one; -EDQUOT: a limit; -EADDRINUSE: somebody has the
- * port; or what the kernel says.
+ * port takes its place). Believes nothing of the record but its seal. To be called with the last used first. 0; or
+ * negative errno: -EBADMSG: no session can be so; -EEXIST: its flow has one; -EDQUOT: a limit; -EADDRINUSE: somebody
+ * has the port; or what the kernel says.
  */
 int session_adopt(Relay *relay, Listener *listener, const SessionRecord *record, int fd, usec_t now, Session **ret);
 void session_close(Relay *relay, Session *session, SessionEnd end, usec_t now);
