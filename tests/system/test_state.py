@@ -146,7 +146,9 @@ class State(Installed):
             self.kill()
         until(lambda: self.metric("udp46_sessions_restored_total") == SESSIONS, "it came to rest", 20)
         found = streams.report()
-        self.check(found, lost=30 * BATCH)
+        # Each process that dies while it takes over leaves a queue of its own, with copies of all sockets; more than the
+        # limit of open files (20,000 on some machines) may not be on their way, and what is not parked waits nowhere.
+        self.check(found, lost=found["sent"] // 20)
 
     def test_upgrades(self):
         packages = [self.later(n) for n in range(5)]
