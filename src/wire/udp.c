@@ -202,7 +202,7 @@ static void dissolve(int fd)
 
 bool udp_dissolve(int fd)
 {
-        Address own;
+        Address own = {0};
 
         dissolve(fd);
         return udp_local(fd, &own) >= 0 && own.port == 0;
