@@ -1356,20 +1356,8 @@ class Check(CtlTest):
 
 
 def main():
-    for binary in world.BINARY, CTL:
-        if not os.access(binary, os.X_OK):
-            sys.exit(f'UDP46_BINARY and UDP46CTL_BINARY must name the programs to test: {binary} is none')
-    if os.geteuid() != 0:
-        print('skipped: needs root, for namespaces of its own')
-        sys.exit(77)
-    if world.INSIDE not in os.environ:
-        os.environ.update({world.INSIDE: '1', 'UDP46_BINARY': os.path.abspath(world.BINARY),
-                           'UDP46CTL_BINARY': os.path.abspath(CTL)})
-        os.execvp('unshare', ['unshare', '--net', '--mount', '--propagation', 'private', '/usr/bin/python3',
-                              os.path.abspath(__file__), *sys.argv[1:]])
-    subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
-    world.private_files()
-    unittest.main(verbosity=2 if '-v' in sys.argv else 1)
+    world.enter(__file__)
+    world.run()
 
 
 if __name__ == '__main__':

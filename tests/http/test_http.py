@@ -1562,21 +1562,10 @@ print(b''.join(text).count(mark))
 
 
 def main():
-    if not os.access(world.BINARY, os.X_OK):
-        sys.exit('UDP46_BINARY must name the program to test')
-    if os.geteuid() != 0:
-        print('skipped: needs root, for namespaces of its own')
-        sys.exit(77)
-    if world.INSIDE not in os.environ:
-        os.environ[world.INSIDE] = '1'
-        os.environ['UDP46_BINARY'] = os.path.abspath(world.BINARY)
-        os.execvp('unshare', ['unshare', '--net', '--mount', '--propagation', 'private', '/usr/bin/python3',
-                              os.path.abspath(__file__), *sys.argv[1:]])
-    subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
-    world.private_files()
+    world.enter(__file__)
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-    ended = unittest.main(verbosity=2 if '-v' in sys.argv else 1, exit=False).result
+    ended = world.run(exit=False).result
     if ended.skipped and os.environ.get('CI') == 'true':
         print('a test was skipped')
         sys.exit(1)

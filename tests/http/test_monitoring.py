@@ -478,21 +478,11 @@ def impossible(why):
 
 
 def main():
-    if not os.access(world.BINARY, os.X_OK):
-        sys.exit('UDP46_BINARY must name the program to test')
     for program in 'prometheus', 'promtool':
         if not shutil.which(program):
             impossible(f'there is no {program}, see the package prometheus')
-    if os.geteuid() != 0:
-        impossible('needs root, for namespaces of its own')
-    if world.INSIDE not in os.environ:
-        os.environ[world.INSIDE] = '1'
-        os.environ['UDP46_BINARY'] = os.path.abspath(world.BINARY)
-        os.execvp('unshare', ['unshare', '--net', '--mount', '--propagation', 'private', '/usr/bin/python3',
-                              os.path.abspath(__file__), *sys.argv[1:]])
-    subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
-    world.private_files()
-    unittest.main(verbosity=2 if '-v' in sys.argv else 1)
+    world.enter(__file__)
+    world.run()
 
 
 if __name__ == '__main__':

@@ -1477,22 +1477,33 @@ def private_files():
     subprocess.run(['mount', '-t', 'tmpfs', 'tmpfs', '/run'], check=True)
 
 
-def main():
-    if not os.access(BINARY, os.X_OK):
-        sys.exit('UDP46_BINARY must name the program to test')
+def enter(script):
+    """Goes on in namespaces of our own, in which the script starts again."""
+    binaries = {name: os.path.abspath(os.environ[name]) for name in ('UDP46_BINARY', 'UDP46CTL_BINARY')
+                if name in os.environ}
+    for binary in [*binaries.values()] or ['UDP46_BINARY']:
+        if not os.access(binary, os.X_OK):
+            sys.exit(f'UDP46_BINARY (and UDP46CTL_BINARY) must name the program to test: {binary} is none')
     if os.geteuid() != 0:
         print('skipped: needs root, for namespaces of its own')
         sys.exit(77)
     if INSIDE not in os.environ:
-        os.environ[INSIDE] = '1'
-        os.environ['UDP46_BINARY'] = os.path.abspath(BINARY)
+        os.environ.update({INSIDE: '1', **binaries})
         os.execvp('unshare', ['unshare', '--net', '--mount', '--propagation', 'private', '/usr/bin/python3',
-                              os.path.abspath(__file__), *sys.argv[1:]])
+                              os.path.abspath(script), *sys.argv[1:]])
     subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
-    subprocess.run(['ip', 'address', 'add', '2001:db8::46/128', 'dev', 'lo'], check=True)
     private_files()
+
+
+def run(**more):
+    return unittest.main(verbosity=2 if '-v' in sys.argv else 1, **more)
+
+
+def main():
+    enter(__file__)
+    subprocess.run(['ip', 'address', 'add', '2001:db8::46/128', 'dev', 'lo'], check=True)
     add_refusals()
-    unittest.main(verbosity=2 if '-v' in sys.argv else 1)
+    run()
 
 
 if __name__ == '__main__':
