@@ -144,38 +144,44 @@ static usec_t not_after(usec_t t, usec_t now)
         return t < now ? t : now;
 }
 
+/* What there is of a record for a session of this listener that has not begun yet. */
+static SessionRecord record_for(const Listener *listener, const SessionRecord *record, usec_t now)
+{
+        SessionRecord mine = *record;
+
+        mine.id = 0;
+        mine.flow.listener = listener->index;
+        mine.opened = not_after(record->opened, now);
+        mine.last_use = not_after(record->last_use, now);
+        for (Direction d = 0; d < N_DIRECTIONS; d++)
+                mine.traffic[d].last = not_after(record->traffic[d].last, now);
+        return mine;
+}
+
 int session_adopt(Relay *relay, Listener *listener, const SessionRecord *record, int fd, usec_t now, Session **ret)
 {
         _cleanup_close_ int own = fd;
+        const SessionRecord mine = record_for(listener, record, now);
         Policy *policy = listener->policy;
         Session *session;
-        Flow flow = record->flow;
         int r;
 
-        flow.listener = listener->index;
-        if (record->age >= N_SESSION_AGES || address_source_refusal(flow.client, flow.client_port))
+        if (mine.age >= N_SESSION_AGES || address_source_refusal(mine.flow.client, mine.flow.client_port))
                 return -EBADMSG;
-        if (table_find(&relay->table, &flow, table_hash(&relay->table, &flow)))
+        if (table_find(&relay->table, &mine.flow, table_hash(&relay->table, &mine.flow)))
                 return -EEXIST;
         session = session_new(relay, listener, now);
         if (!session)
                 return -ENOMEM;
-        session->record = *record;
-        session->record.id = 0;
-        session->record.flow = flow;
-        session->record.opened = not_after(record->opened, now);
-        session->record.last_use = not_after(record->last_use, now);
-        for (Direction d = 0; d < N_DIRECTIONS; d++)
-                session->record.traffic[d].last = not_after(record->traffic[d].last, now);
-        r = policy->upstream.kind->adopt(&policy->upstream, &record->source, record->bound, TAKE_FD(own),
-                                         &session->leg);
+        session->record = mine;
+        r = policy->upstream.kind->adopt(&policy->upstream, &mine.source, mine.bound, TAKE_FD(own), &session->leg);
         if (r >= 0)
                 r = session_join(relay, session);
         if (r < 0) {
                 slots_give(&relay->slots, session);
                 return r;
         }
-        session_begin(relay, session, (SessionAge)record->age, record->id);
+        session_begin(relay, session, (SessionAge)mine.age, record->id);
         *ret = session;
         return 0;
 }
