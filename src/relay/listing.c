@@ -6,15 +6,6 @@
 
 enum { BUCKETS_MAX = 4096 }; /* looked at for one slice: most may be empty */
 
-static uint16_t policy_index(const Relay *relay, const Policy *policy)
-{
-        uint16_t i = 0;
-
-        while (relay->policies[i] != policy)
-                i++;
-        return i;
-}
-
 static void row_fill(const Relay *relay, ListingRow *row, const Session *session)
 {
         const Listener *listener = session->listener;
@@ -25,7 +16,7 @@ static void row_fill(const Relay *relay, ListingRow *row, const Session *session
                                    .v4 = session->record.flow.client,
                                    .port = session->record.flow.client_port},
                         .listener = listener->bound,
-                        .policy = policy_index(relay, listener->policy),
+                        .policy = relay_policy_index(relay, listener->policy),
                         .age = session->record.age,
                         .opened = session->record.opened,
                         .traffic = {session->record.traffic[FORWARD], session->record.traffic[REPLY]},

@@ -135,6 +135,15 @@ int relay_add_policy(Relay *relay, const UpstreamKind *kind, const PolicySetting
         return 0;
 }
 
+uint16_t relay_policy_index(const Relay *relay, const Policy *policy)
+{
+        uint16_t i = 0;
+
+        while (relay->policies[i] != policy)
+                i++;
+        return i;
+}
+
 int relay_add_listener(Relay *relay, const ListenerKind *kind, int fd, Policy *policy, const Listener **ret)
 {
         _cleanup_free_ Listener *listener = NULL;

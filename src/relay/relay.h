@@ -57,6 +57,9 @@ DEFINE_CLEANUP(Relay, relay_free)
 /* The policy lives as long as the relay. */
 int relay_add_policy(Relay *relay, const UpstreamKind *kind, const PolicySettings *settings, Policy **ret);
 
+/* Which of the relay's policies it is. */
+uint16_t relay_policy_index(const Relay *relay, const Policy *policy);
+
 /* Takes fd on success. ret may be NULL. */
 int relay_add_listener(Relay *relay, const ListenerKind *kind, int fd, Policy *policy, const Listener **ret);
 

@@ -19,13 +19,13 @@ typedef struct Session Session;
 struct Session {
         SessionRecord record; /* first: it is found at the beginning of a slot */
         uint32_t next;        /* in its bucket of the table: a slot's index + 1, or 0 */
-        uint32_t parcel;      /* of the legs' parking (state/), in which its leg is; 0: in none */
+        uint8_t n_waiting;    /* datagrams that wait for room in the leg's send buffer */
+        uint64_t parcel;      /* of the legs' parking (state/), in which its leg is; 0: in none */
         ListNode parked;      /* there */
         ListNode idle;        /* in its policy's list of its age; after closing, in the relay's dead */
         Listener *listener;
         usec_t heard;        /* when the upstream last answered, or the leg was last doubted */
         Trains reply_trains; /* what the path to the client takes */
-        uint8_t n_waiting;   /* datagrams that wait for room in the leg's send buffer */
         Leg leg;
 };
 

@@ -61,20 +61,11 @@ Keeper *keeper_free(Keeper *keeper)
         return NULL;
 }
 
-static unsigned policy_of(const Relay *relay, const Listener *listener)
-{
-        unsigned i = 0;
-
-        while (relay->policies[i] != listener->policy)
-                i++;
-        return i;
-}
-
 int keeper_house(Keeper *keeper, Relay *relay, const char *const *names)
 {
         for (uint16_t i = 0; i < relay->n_listeners; i++)
                 image_add_listener(keeper->header, &relay->listeners[i]->bound, udp_device(relay->listeners[i]->fd),
-                                   policy_of(relay, relay->listeners[i]));
+                                   relay_policy_index(relay, relay->listeners[i]->policy));
         for (uint16_t i = 0; i < relay->n_policies; i++)
                 image_set_name(keeper->header, i, names[i]);
         image_seal(keeper->header);
@@ -83,7 +74,7 @@ int keeper_house(Keeper *keeper, Relay *relay, const char *const *names)
 
 /* --- the queue --- */
 
-static uint32_t n_parcels(const Keeper *keeper)
+static uint64_t n_parcels(const Keeper *keeper)
 {
         return keeper->next - keeper->first;
 }
@@ -96,7 +87,7 @@ static Session *session_of(ListNode *node)
 /* Throws away the oldest parcels, as long as none that lives is in them. */
 static void drop_dead_parcels(Keeper *keeper)
 {
-        uint32_t alive = keeper->parked.first ? session_of(keeper->parked.first)->parcel : keeper->next;
+        uint64_t alive = keeper->parked.first ? session_of(keeper->parked.first)->parcel : keeper->next;
 
         while (keeper->first < alive && parcel_drop(&keeper->queue) >= 0) {
                 keeper->n_entries -= keeper->sizes[keeper->first % ELEMENTSOF(keeper->sizes)];
@@ -159,7 +150,7 @@ static void due_by(Keeper *keeper, usec_t when)
 /* There is no room to move them in: what lives in the oldest parcel waits outside, so that the dead of it can go. */
 static void unpark_oldest(Keeper *keeper)
 {
-        const uint32_t oldest = keeper->first;
+        const uint64_t oldest = keeper->first;
         unsigned n = 0;
 
         for (; keeper->parked.first && session_of(keeper->parked.first)->parcel == oldest; n++) {
@@ -183,6 +174,8 @@ void keeper_turn(Keeper *keeper, usec_t now)
         int r = 0;
 
         keeper->due = USEC_NEVER;
+        if (keeper->header->clean) /* the queue is the next process's */
+                return;
         if (is_stale(keeper) && keeper->parked.first)
                 r = park(keeper, &keeper->parked);
         drop_dead_parcels(keeper);

@@ -25,8 +25,8 @@ struct Keeper {
         ParcelQueue queue;
         List fresh, parked; /* sessions whose legs are not in the queue, and those that are, the oldest first */
         Counter n_fresh, n_parked;
-        uint32_t first, next; /* numbers of the queue's oldest parcel, and of the one to come; they count from 1 */
-        uint32_t purge;       /* parcels up to this number shall go, even if all in them live but one */
+        uint64_t first, next; /* numbers of the queue's oldest parcel, and of the one to come; they count from 1 */
+        uint64_t purge;       /* parcels up to this number shall go, even if all in them live but one */
         uint64_t n_entries;   /* legs in the queue, the closed ones included */
         uint8_t sizes[1024];  /* of the parcels, by their number */
         usec_t due;           /* when keeper_turn() has something to do */
@@ -44,7 +44,7 @@ int keeper_house(Keeper *keeper, Relay *relay, const char *const *names);
 void keeper_opened(Keeper *keeper, Session *session, usec_t now);
 void keeper_closed(Keeper *keeper, Session *session, usec_t now);
 
-/* Parks a bounded number of legs, and moves as many. */
+/* Parks a bounded number of legs, and moves as many; after the end nothing. */
 void keeper_turn(Keeper *keeper, usec_t now);
 
 /* Parks all there are, as far as the kernel lets it. */
