@@ -7,8 +7,10 @@
 #include <stdint.h>
 
 #include "wire/address.h"
+#include "wire/parcel.h"
 
-enum { LIMITS_FILES_RESERVED = 64 }; /* descriptors for everything that is no session */
+/* Descriptors for everything that is no session: ours, and one parcel of those that come from the process before. */
+enum { LIMITS_FILES_RESERVED = 64 + PARCEL_MAX };
 
 /* net.ipv4.ip_local_port_range: the ports that the kernel hands out to sockets which ask for none, IPv6 included. */
 PortRange limits_host_ports(void);

@@ -2,6 +2,7 @@
 /* What a configuration means on a host with 160 local ports: 40000 to 40009 stay with it, the upper half is 80. */
 #include <sys/resource.h>
 
+#include "daemon/limits.h"
 #include "daemon/plan.h"
 #include "unit.h"
 
@@ -48,8 +49,8 @@ static const struct {
                 {RELAY "SourceAddress=2001:db8:5::/64\n", 1, 1280, 1280, 70, NULL},
                 {RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=20000-20009\n", 1, 10, 10, 150, NULL},
                 {RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=40000-40019\n", 1, 10, 10, 140, NULL},
-                {RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=1024-65535\n", 1, 64502, 4096 - 64 - 10, 0,
-                 "LimitNOFILE"},
+                {RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=1024-65535\n", 1, 64502,
+                 4096 - LIMITS_FILES_RESERVED - 10, 0, "LimitNOFILE"},
                 {RELAY "SourcePorts=20000-20009\n", 1, 80, 80, 150, NULL},
                 /* names that share their addresses share the pairs, too */
                 {RELAY "SourceAddress=2001:db8:5::1\n[Relay a]\n[Relay b]\n", 3, 80, 80, 70, NULL},
@@ -105,6 +106,8 @@ START_TEST(the_whole)
 }
 END_TEST
 
+#define PAIRS RELAY "SourceAddress=2001:db8:5::/64\n"
+
 static const struct {
         const char *text;
         rlim_t n_files;
@@ -113,12 +116,12 @@ static const struct {
         const char *lowered;
 } few_files[] = {
                 {RELAY, 200, 10, 80, NULL},
-                {RELAY, 200, 56, 80, NULL},
-                {RELAY, 200, 57, 79, "LimitNOFILE"},
-                {RELAY "MaxSessions=1000\n", 200, 36, 100, "LimitNOFILE"},
-                {RELAY "SourceAddress=2001:db8:5::/64\n", 200, 36, 100, "LimitNOFILE"},
-                {RELAY "SourceAddress=2001:db8:5::/64\nMaxSessions=100\n", 200, 36, 100, NULL},
-                {RELAY, 200, 1000, 68, "LimitNOFILE"}, /* the half, whatever listeners have */
+                {RELAY, 200, 20, 80, NULL},
+                {RELAY, 200, 21, 79, "LimitNOFILE"},
+                {RELAY "MaxSessions=1000\n", 200, 36, 64, "LimitNOFILE"},
+                {PAIRS, 800, 36, 447, "LimitNOFILE"},
+                {PAIRS "MaxSessions=447\n", 800, 36, 447, NULL},
+                {RELAY, 200, 1000, 50, "LimitNOFILE"}, /* the half, whatever listeners have */
 };
 
 /* Descriptors that listeners hold are not for sessions. */
