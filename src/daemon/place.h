@@ -12,6 +12,7 @@ enum { WORKERS_MAX = 63 };
 typedef struct Place {
         unsigned name; /* index of the listeners' name, and of its policy in every relay */
         Address bound;
+        uint32_t device; /* interface index; 0: any */
         unsigned n_listeners;
         const Listener *listeners[WORKERS_MAX];
 } Place;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -21,25 +22,34 @@ static bool read_all(int fd, void *to, size_t size)
         return true;
 }
 
-/* The bytes of an image, of which nobody else can change any more. NULL: they cannot be had. */
-static void *image_read(int fd, size_t *ret_size)
+/* The bytes of an image, of which nobody else can change any more. 0; -ENOMEM; or as image_open(). */
+static int image_read(int fd, void **ret, size_t *ret_size)
 {
         _cleanup_free_ ImageHeader *header = malloc(sizeof(ImageHeader));
+        _cleanup_free_ void *bytes = NULL;
         struct stat file;
-        void *bytes;
+        int r;
 
-        if (!header || !read_all(fd, header, sizeof(ImageHeader)))
-                return NULL;
-        *ret_size = fstat(fd, &file) == 0 ? image_size(header, (size_t)file.st_size) : 0;
-        bytes = *ret_size > 0 ? malloc(*ret_size) : NULL;
-        if (bytes && !read_all(fd, bytes, *ret_size)) {
-                free(bytes);
-                return NULL;
-        }
-        return bytes;
+        if (!header)
+                return -ENOMEM;
+        if (!read_all(fd, header, sizeof(ImageHeader)) || fstat(fd, &file) < 0)
+                return -EBADMSG;
+        r = image_size(header, (size_t)file.st_size, ret_size);
+        if (r < 0)
+                return r;
+        bytes = malloc(*ret_size);
+        if (!bytes)
+                return -ENOMEM;
+        if (!read_all(fd, bytes, *ret_size))
+                return -EBADMSG;
+        *ret = TAKE_PTR(bytes);
+        return 0;
 }
 
 /* --- dealing out --- */
+
+/* Where the sessions of an image belong now; NULL: nowhere. */
+typedef const Place *PlaceOf[IMAGE_LISTENERS_MAX];
 
 /* The listener that has the name, the address, the device and the number of this one; NULL: there is none any more. */
 static const Place *find_place(const Workers *workers, const Image *image, const ImageListener *listener)
@@ -50,15 +60,22 @@ static const Place *find_place(const Workers *workers, const Image *image, const
 
         for (size_t i = 0; name && i < workers_n_places(workers); i++)
                 if (strcmp(workers_name(workers, places[i].name), name->name) == 0 &&
-                    address_equal(&places[i].bound, &listener->bound) &&
-                    udp_device(places[i].listeners[0]->fd) == listener->device && nth++ == listener->nth)
+                    address_equal(&places[i].bound, &listener->bound) && places[i].device == listener->device &&
+                    nth++ == listener->nth)
                         return &places[i];
         return NULL;
 }
 
+/* Ids go on from there. None gets near the largest number: what says so is damaged. */
+static void note_id(Restore *restore, uint64_t id)
+{
+        if (id > restore->last_id && id < UINT64_MAX / 2)
+                restore->last_id = id;
+}
+
 /* Gives a record to the worker whose clients it is of. */
-static int deal_out(Restore *restore, const Workers *workers, const Image *image, unsigned worker,
-                    const SessionRecord *record, LegPool *pool)
+static int deal_out(Restore *restore, const Image *image, PlaceOf place_of, unsigned worker,
+                    const SessionRecord *record)
 {
         const ImageListener *listener = image_listener(image, record);
         SessionRecord mine = *record;
@@ -68,16 +85,15 @@ static int deal_out(Restore *restore, const Workers *workers, const Image *image
                 restore->n_lost[LOSS_DAMAGED]++;
                 return 0;
         }
-        place = find_place(workers, image, listener);
+        place = place_of[record->flow.listener];
         if (!place) {
                 restore->n_lost[LOSS_NO_LISTENER]++;
                 return 0;
         }
         worker = worker < place->n_listeners ? worker : 0;
         mine.flow.listener = place->listeners[worker]->index;
-        if (record->id > restore->last_id)
-                restore->last_id = record->id;
-        return revival_add(&restore->revivals[worker], &mine, leg_pool_take(pool, record));
+        note_id(restore, record->id);
+        return revival_add(&restore->revivals[worker], &mine);
 }
 
 /* Each upstream's address, as the youngest image has it that knows it. */
@@ -91,37 +107,77 @@ static void take_names(Restore *restore, const Image *image)
         }
 }
 
-static int take_image(Restore *restore, const Workers *workers, const StoredState *state, LegPool *pool)
+/* 0; -EPROTONOSUPPORT, -EBADMSG: nothing in it can be read; -ENOMEM. */
+static int take_image(Restore *restore, const Workers *workers, const StoredState *state)
 {
         _cleanup_free_ void *bytes = NULL;
+        PlaceOf place_of;
         size_t size = 0;
         Image image;
-        int r = 0;
+        int r;
 
-        bytes = image_read(state->image, &size);
-        if (!bytes || image_open(&image, bytes, size) < 0) {
-                restore->n_unreadable++;
-                return 0;
-        }
-        if (image.header->last_id > restore->last_id)
-                restore->last_id = image.header->last_id;
+        r = image_read(state->image, &bytes, &size);
+        if (r >= 0)
+                r = image_open(&image, bytes, size);
+        if (r < 0)
+                return r;
+        note_id(restore, image.header->last_id);
         for (unsigned i = 0; i < restore->n_workers; i++)
                 if (image.header->alive > restore->revivals[i].alive)
                         restore->revivals[i].alive = image.header->alive;
+        for (uint32_t i = 0; i < image.header->n_listeners; i++)
+                place_of[i] = find_place(workers, &image, &image.header->listeners[i]);
         for (uint32_t i = 0; i < image.n && r >= 0; i++) {
                 const SessionRecord *record = image_record(&image, i);
 
                 if (record)
-                        r = deal_out(restore, workers, &image, state->worker, record, pool);
+                        r = deal_out(restore, &image, place_of, state->worker, record);
         }
         take_names(restore, &image);
         return r;
 }
 
+/* The sessions of the images that could not be read: all that is known of them is their sockets. */
+static void count_unread(Restore *restore, const LegPool *pool, const RevivalLoss *unread, size_t n)
+{
+        for (unsigned i = 0; i < n; i++)
+                if (unread[i] < N_LOSSES)
+                        restore->n_lost[unread[i]] += leg_pool_left(pool, i);
+}
+
+static RevivalLoss loss_of_image(int r)
+{
+        switch (r) {
+        case 0:
+                return N_LOSSES;
+        case -EPROTONOSUPPORT:
+                return LOSS_VERSION;
+        case -ENOMEM:
+                return LOSS_FAILED;
+        default:
+                return LOSS_DAMAGED;
+        }
+}
+
+static int take_all(Restore *restore, const Store *store, const Workers *workers, LegPool *pool)
+{
+        _cleanup_free_ RevivalLoss *unread = calloc(store->n, sizeof(RevivalLoss));
+
+        if (!unread)
+                return -ENOMEM;
+        for (unsigned i = 0; i < store->n; i++) {
+                (void)leg_pool_add(pool, &store->states[i].queue, i);
+                unread[i] = loss_of_image(take_image(restore, workers, &store->states[i]));
+        }
+        revivals_match(restore->revivals, restore->n_workers, pool);
+        count_unread(restore, pool, unread, store->n);
+        return 0;
+}
+
 int restore_gather(Restore *restore, Store *store, const Workers *workers)
 {
         LegPool pool = {0};
-        int r = 0;
+        int r;
 
         restore->n_workers = workers_n(workers);
         restore->revivals = calloc(restore->n_workers, sizeof(Revival));
@@ -129,10 +185,7 @@ int restore_gather(Restore *restore, Store *store, const Workers *workers)
         if (!restore->revivals || !restore->names)
                 return -ENOMEM;
         store_sort(store);
-        for (size_t i = 0; i < store->n; i++)
-                (void)leg_pool_add(&pool, &store->states[i].queue);
-        for (size_t i = 0; i < store->n && r >= 0; i++)
-                r = take_image(restore, workers, &store->states[i], &pool);
+        r = take_all(restore, store, workers, &pool);
         leg_pool_done(&pool);
         return r;
 }

@@ -13,7 +13,7 @@ enum { RESTORE_NAMES_MAX = 4 * IMAGE_NAMES_MAX };
 typedef struct Restore {
         bool begun;
         unsigned n_awaited; /* workers that have not answered yet */
-        uint64_t n_restored, n_lost[N_LOSSES], n_unreadable;
+        uint64_t n_restored, n_lost[N_LOSSES];
         uint64_t last_id;
         usec_t gap;        /* the longest, until it worked again; 0: there was nobody before */
         Revival *revivals; /* for each worker */

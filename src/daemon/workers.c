@@ -152,6 +152,7 @@ static int build_listener(Workers *workers, ListenerSocket *socket)
                 return r;
         socket->fd = -EBADF;
         place = place_of(workers, name, &listener->bound, socket->nth);
+        place->device = udp_device(listener->fd);
         place->listeners[place->n_listeners++] = listener;
         if (place->n_listeners > workers->names[name].n_workers)
                 workers->names[name].n_workers = place->n_listeners;

@@ -31,7 +31,7 @@ typedef struct ViewName {
 } ViewName;
 
 /* As many as RevivalLoss has (state/revive.h): rooms do not know each other. */
-enum { VIEW_LOSSES = 5 };
+enum { VIEW_LOSSES = 6 };
 
 /* Sessions of the process before. */
 typedef struct ViewRestored {

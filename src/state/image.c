@@ -7,6 +7,8 @@
 #include "base/hash.h"
 #include "state/image.h"
 
+enum { STRIDE_MAX = 4096 };
+
 static const char image_magic[8] = {'u', 'd', 'p', '4', '6', 'i', 'm', 'g'};
 static const HashKey no_key;
 
@@ -94,19 +96,20 @@ static int check_header(const ImageHeader *header, size_t size)
         if (header->version != IMAGE_VERSION)
                 return -EPROTONOSUPPORT;
         if (header->header_size != sizeof(ImageHeader) || header->record_size != sizeof(SessionRecord) ||
-            header->stride < sizeof(SessionRecord) || header->stride % sizeof(uint64_t) != 0 ||
-            header->n_listeners > IMAGE_LISTENERS_MAX || header->seal != header_seal(header))
+            header->stride < sizeof(SessionRecord) || header->stride > STRIDE_MAX ||
+            header->stride % sizeof(uint64_t) != 0 || header->n_listeners > IMAGE_LISTENERS_MAX ||
+            header->seal != header_seal(header))
                 return -EBADMSG;
         return 0;
 }
 
-size_t image_size(const ImageHeader *header, size_t file_size)
+int image_size(const ImageHeader *header, size_t file_size, size_t *ret)
 {
-        enum { STRIDE_MAX = 4096 };
+        int r = check_header(header, file_size);
 
-        if (check_header(header, file_size) < 0 || header->stride > STRIDE_MAX)
-                return 0;
-        return sizeof(ImageHeader) + (size_t)slots_to_read(header, file_size) * header->stride;
+        if (r >= 0)
+                *ret = sizeof(ImageHeader) + (size_t)slots_to_read(header, file_size) * header->stride;
+        return r;
 }
 
 int image_open(Image *ret, const void *bytes, size_t size)

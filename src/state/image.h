@@ -73,8 +73,11 @@ typedef struct Image {
         uint32_t n; /* slots there are to look at */
 } Image;
 
-/* How many bytes of a file of this size there are to be read, its first sizeof(ImageHeader) being these; 0: none. */
-size_t image_size(const ImageHeader *header, size_t file_size);
+/*
+ * How many bytes of a file of this size there are to be read, its first sizeof(ImageHeader) being these. 0 or negative
+ * errno, as image_open().
+ */
+int image_size(const ImageHeader *header, size_t file_size, size_t *ret);
 
 /* 0; -EPROTONOSUPPORT: of another version; -EBADMSG: it is damaged. The bytes are aligned as by malloc(3). */
 int image_open(Image *ret, const void *bytes, size_t size);

@@ -2,14 +2,15 @@
 /* Believes: a session without its socket is worth another one on the same port: its peer notices nothing. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "state/revive.h"
 #include "wire/udp.h"
 
 const char *const revival_loss_names[N_LOSSES] = {
-                [LOSS_DAMAGED] = "damaged", [LOSS_NO_LISTENER] = "no_listener", [LOSS_LIMIT] = "limit",
-                [LOSS_NO_PORT] = "no_port", [LOSS_FAILED] = "failed",
+                [LOSS_VERSION] = "version", [LOSS_DAMAGED] = "damaged", [LOSS_NO_LISTENER] = "no_listener",
+                [LOSS_LIMIT] = "limit",     [LOSS_NO_PORT] = "no_port", [LOSS_FAILED] = "failed",
 };
 
 /* Room for one more. */
@@ -27,7 +28,59 @@ static void *grow(void *items, size_t n, size_t *room, size_t size)
 
 /* --- sockets --- */
 
-static int pool_add_one(LegPool *pool, int fd)
+static int by_address(const void *a, const void *b)
+{
+        const Address *one = &((const PooledLeg *)a)->local, *two = &((const PooledLeg *)b)->local;
+
+        return one->port != two->port ? one->port - two->port : memcmp(&one->v6, &two->v6, sizeof(one->v6));
+}
+
+/* Two of one address are one: it is in two queues, or in one twice, because it was about to be moved. */
+static void pool_sort(LegPool *pool)
+{
+        size_t n = 0;
+
+        if (pool->n_sorted == pool->n)
+                return;
+        qsort(pool->legs, pool->n, sizeof(PooledLeg), by_address);
+        for (size_t i = 0; i < pool->n; i++)
+                if (n > 0 && by_address(&pool->legs[n - 1], &pool->legs[i]) == 0)
+                        (void)safe_close(pool->legs[i].fd);
+                else
+                        pool->legs[n++] = pool->legs[i];
+        pool->n = pool->n_sorted = n;
+}
+
+/* The first one that is sorted on that port, or behind. */
+static PooledLeg *pool_port(LegPool *pool, uint16_t port)
+{
+        size_t low = 0, high = pool->n_sorted;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (pool->legs[middle].local.port < port)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return pool->legs + low;
+}
+
+static bool is_on_port(const LegPool *pool, const PooledLeg *leg, uint16_t port)
+{
+        return leg < pool->legs + pool->n_sorted && leg->local.port == port;
+}
+
+static PooledLeg *pool_find(LegPool *pool, const Address *local)
+{
+        for (PooledLeg *leg = pool_port(pool, local->port); is_on_port(pool, leg, local->port); leg++)
+                if (IN6_ARE_ADDR_EQUAL(&leg->local.v6, &local->v6))
+                        return leg;
+        return NULL;
+}
+
+static int pool_add_one(LegPool *pool, int fd, unsigned origin)
 {
         _cleanup_close_ int own = fd;
         Address local;
@@ -35,58 +88,57 @@ static int pool_add_one(LegPool *pool, int fd)
 
         if (udp_adopt_leg(own, &local) < 0 || local.port == 0) /* closed, but still in the queue */
                 return 0;
+        if (pool_find(pool, &local))
+                return 0;
         grown = grow(pool->legs, pool->n, &pool->room, sizeof(PooledLeg));
         if (!grown)
                 return -ENOMEM;
         pool->legs = grown;
-        pool->legs[pool->n++] = (PooledLeg){.local = local, .fd = TAKE_FD(own)};
+        pool->legs[pool->n++] = (PooledLeg){.local = local, .origin = origin, .fd = TAKE_FD(own)};
         return 0;
 }
 
-int leg_pool_add(LegPool *pool, ParcelQueue *queue)
+int leg_pool_add(LegPool *pool, ParcelQueue *queue, unsigned origin)
 {
         int fds[PARCEL_MAX], n, r;
 
-        pool->sorted = false;
         r = parcel_peek_begin(queue);
         if (r < 0)
                 return r;
         while ((n = parcel_peek(queue, fds)) > 0)
                 for (int i = 0; i < n; i++)
                         if (r >= 0)
-                                r = pool_add_one(pool, fds[i]);
+                                r = pool_add_one(pool, fds[i], origin);
                         else
                                 (void)safe_close(fds[i]);
+        pool_sort(pool);
         return r < 0 ? r : n;
-}
-
-static int by_port(const void *a, const void *b)
-{
-        return ((const PooledLeg *)a)->local.port - ((const PooledLeg *)b)->local.port;
 }
 
 int leg_pool_take(LegPool *pool, const SessionRecord *record)
 {
-        size_t low = 0, high = pool->n;
+        PooledLeg *leg = pool_find(pool, &record->source);
 
-        if (!pool->sorted && pool->n > 0)
-                qsort(pool->legs, pool->n, sizeof(PooledLeg), by_port);
-        pool->sorted = true;
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
+        return leg ? TAKE_FD(leg->fd) : -EBADF;
+}
 
-                if (pool->legs[middle].local.port < record->source.port)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        /* Two legs may share a port, on different addresses. Where the kernel chose, the address may have changed. */
-        for (size_t i = low; i < pool->n && pool->legs[i].local.port == record->source.port; i++)
-                if (pool->legs[i].fd >= 0 && IN6_ARE_ADDR_EQUAL(&pool->legs[i].local.v6, &record->source.v6))
-                        return TAKE_FD(pool->legs[i].fd);
-        if (!record->bound && low < pool->n && pool->legs[low].local.port == record->source.port)
-                return TAKE_FD(pool->legs[low].fd);
+int leg_pool_take_moved(LegPool *pool, const SessionRecord *record)
+{
+        const uint16_t port = record->source.port;
+
+        for (PooledLeg *leg = pool_port(pool, port); !record->bound && is_on_port(pool, leg, port); leg++)
+                if (leg->fd >= 0)
+                        return TAKE_FD(leg->fd);
         return -EBADF;
+}
+
+size_t leg_pool_left(const LegPool *pool, unsigned origin)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < pool->n; i++)
+                n += pool->legs[i].fd >= 0 && pool->legs[i].origin == origin;
+        return n;
 }
 
 void leg_pool_done(LegPool *pool)
@@ -99,18 +151,35 @@ void leg_pool_done(LegPool *pool)
 
 /* --- sessions --- */
 
-int revival_add(Revival *revival, const SessionRecord *record, int fd)
+int revival_add(Revival *revival, const SessionRecord *record)
 {
         void *grown = grow(revival->items, revival->n, &revival->room, sizeof(RevivalItem));
 
-        if (!grown) {
-                (void)safe_close(fd);
+        if (!grown)
                 return -ENOMEM;
-        }
         revival->items = grown;
-        revival->items[revival->n] = (RevivalItem){.record = *record, .fd = fd, .nth = revival->n};
+        revival->items[revival->n] = (RevivalItem){.record = *record, .fd = -EBADF, .nth = revival->n};
         revival->n++;
         return 0;
+}
+
+static void revivals_take(Revival *revivals, unsigned n, LegPool *pool,
+                          int (*take)(LegPool *pool, const SessionRecord *record))
+{
+        for (unsigned k = 0; k < n; k++)
+                for (size_t i = 0; i < revivals[k].n; i++) {
+                        RevivalItem *item = &revivals[k].items[i];
+
+                        if (item->fd < 0)
+                                item->fd = take(pool, &item->record);
+                }
+}
+
+/* Who has moved takes what is left, or it would take another one's. */
+void revivals_match(Revival *revivals, unsigned n, LegPool *pool)
+{
+        revivals_take(revivals, n, pool, leg_pool_take);
+        revivals_take(revivals, n, pool, leg_pool_take_moved);
 }
 
 /* The last used first: where there is room for fewer, the idle ones are lost. Of two of a flow, the younger image's. */

@@ -13,21 +13,31 @@
 
 typedef struct PooledLeg {
         Address local;
-        int fd; /* -EBADF: it was taken */
+        unsigned origin; /* the number of its queue */
+        int fd;          /* -EBADF: it was taken */
 } PooledLeg;
 
 typedef struct LegPool {
         size_t n, room;
-        bool sorted;
+        size_t n_sorted; /* by port and address, each of them once; what was added since lies behind */
         PooledLeg *legs;
 } LegPool;
 
-/* Takes copies of all that is in a queue, and leaves it there. What is no leg is closed. 0 or negative errno. */
-int leg_pool_add(LegPool *pool, ParcelQueue *queue);
+/*
+ * Takes copies of all that is in a queue, and leaves it there. What is no leg, or one that came before, is closed. 0 or
+ * negative errno: the rest of the queue was not read.
+ */
+int leg_pool_add(LegPool *pool, ParcelQueue *queue, unsigned origin);
 
-/* The socket on a record's port (and of its address, if it was bound); the caller's from now on. -EBADF: there is none.
+/*
+ * The socket on a record's address and port; or, unless it was bound there by us, any on its port: where the kernel
+ * chose, the address may have changed. The caller's from now on. -EBADF: there is none.
  */
 int leg_pool_take(LegPool *pool, const SessionRecord *record);
+int leg_pool_take_moved(LegPool *pool, const SessionRecord *record);
+
+/* Those of a queue that nobody took. */
+size_t leg_pool_left(const LegPool *pool, unsigned origin);
 
 /* Closes what is left. */
 void leg_pool_done(LegPool *pool);
@@ -36,7 +46,8 @@ void leg_pool_done(LegPool *pool);
 
 /* Why a session was lost on the way. */
 typedef enum RevivalLoss {
-        LOSS_DAMAGED,     /* its record makes no sense */
+        LOSS_VERSION,     /* its image is of another version */
+        LOSS_DAMAGED,     /* its record or its image makes no sense */
         LOSS_NO_LISTENER, /* there is no such listener any more */
         LOSS_LIMIT,       /* there may be less sessions than there were */
         LOSS_NO_PORT,     /* its socket was lost, and somebody else has its port */
@@ -61,8 +72,11 @@ typedef struct Revival {
         usec_t alive; /* when that was */
 } Revival;
 
-/* Takes the descriptor, also on failure. 0 or -ENOMEM. */
-int revival_add(Revival *revival, const SessionRecord *record, int fd);
+/* 0 or -ENOMEM. */
+int revival_add(Revival *revival, const SessionRecord *record);
+
+/* Gives the sessions of n revivals their sockets, as far as there are any. */
+void revivals_match(Revival *revivals, unsigned n, LegPool *pool);
 
 /* Has the relay adopt them all, and parks their legs. */
 void revival_adopt(Revival *revival, Relay *relay, Keeper *keeper, usec_t now);

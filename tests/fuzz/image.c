@@ -96,9 +96,10 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         if (!bytes)
                 return 0;
         if (n >= sizeof(ImageHeader)) {
-                size_t wanted = image_size((const ImageHeader *)(void *)bytes, n);
+                size_t wanted = 0;
+                int r = image_size((const ImageHeader *)(void *)bytes, n, &wanted);
 
-                expect(wanted == 0 || (wanted >= sizeof(ImageHeader) && wanted <= n));
+                expect(r < 0 ? wanted == 0 : wanted >= sizeof(ImageHeader) && wanted <= n);
         }
         if (image_open(&image, bytes, n) >= 0) {
                 expect(n >= sizeof(ImageHeader));

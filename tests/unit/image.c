@@ -61,6 +61,14 @@ static ImageHeader *header_of(uint8_t *bytes)
         return (void *)bytes;
 }
 
+/* What there is to be read of them; 0: nothing. */
+static size_t size_of(uint8_t *bytes)
+{
+        size_t size = 0;
+
+        return image_size(header_of(bytes), SIZE, &size) < 0 ? 0 : size;
+}
+
 /* Looks at all there is to see: which of the sessions are whole, a bit for each; none may be another one. */
 static unsigned look(const Image *image)
 {
@@ -100,7 +108,7 @@ START_TEST(what_was_written_is_read)
         const ImageListener *listener;
         Image image;
 
-        ck_assert_uint_eq(image_size(header_of(bytes), SIZE), SIZE);
+        ck_assert_uint_eq(size_of(bytes), SIZE);
         ck_assert_int_eq(image_open(&image, bytes, SIZE), 0);
         ck_assert_uint_eq(image.n, N_USED);
         ck_assert_uint_eq(image.header->born, 4711);
@@ -220,7 +228,7 @@ static void check_flip(uint8_t *bytes, size_t at, uint8_t bits)
         Image image;
 
         bytes[at] ^= bits;
-        (void)image_size(header_of(bytes), SIZE);
+        (void)size_of(bytes);
         if (image_open(&image, bytes, SIZE) >= 0) {
                 unsigned whole = look(&image);
 
@@ -285,7 +293,7 @@ START_TEST(another_version_is_no_damage)
         header_of(bytes)->version = IMAGE_VERSION + 1;
         header_of(bytes)->header_size = 0;
         image_seal(header_of(bytes));
-        ck_assert_uint_eq(image_size(header_of(bytes), SIZE), 0);
+        ck_assert_uint_eq(size_of(bytes), 0);
         ck_assert_int_eq(image_open(&image, bytes, SIZE), -EPROTONOSUPPORT);
         header_of(bytes)->magic[0] = 'U';
         ck_assert_int_eq(image_open(&image, bytes, SIZE), -EBADMSG);
@@ -317,13 +325,13 @@ START_TEST(more_slots_than_there_are)
         ck_assert_uint_eq(image.n, 1);
         /* whoever asks how much there is to read gets no answer that is out of all reason */
         header_of(bytes)->n_used = UINT32_MAX;
-        ck_assert_uint_eq(image_size(header_of(bytes), SIZE), sizeof(ImageHeader) + STRIDE);
+        ck_assert_uint_eq(size_of(bytes), sizeof(ImageHeader) + STRIDE);
         header_of(bytes)->n_slots = UINT32_MAX;
         image_seal(header_of(bytes));
-        ck_assert_uint_eq(image_size(header_of(bytes), SIZE), SIZE);
+        ck_assert_uint_eq(size_of(bytes), SIZE);
         header_of(bytes)->n_used = N_USED;
         header_of(bytes)->stride = UINT32_MAX;
-        ck_assert_uint_eq(image_size(header_of(bytes), SIZE), 0);
+        ck_assert_uint_eq(size_of(bytes), 0);
         free(bytes);
 }
 END_TEST
@@ -331,7 +339,8 @@ END_TEST
 /* Shapes that are sealed, and lead astray: slots that overlap, that are nowhere aligned, that are endless. */
 START_TEST(shapes_that_cannot_be)
 {
-        static const uint32_t strides[] = {0, 8, sizeof(SessionRecord) - 8, STRIDE + 4, STRIDE + 1};
+        static const uint32_t strides[] = {0,        8,         sizeof(SessionRecord) - 8, STRIDE + 4, STRIDE + 1,
+                                           4096 + 8, 0xfffffff8};
         uint8_t *bytes = image_new();
         Image image;
 
@@ -340,10 +349,6 @@ START_TEST(shapes_that_cannot_be)
                 image_seal(header_of(bytes));
                 ck_assert_msg(image_open(&image, bytes, SIZE) == -EBADMSG, "%u", strides[i]);
         }
-        header_of(bytes)->stride = 0xfffffff8;
-        image_seal(header_of(bytes));
-        ck_assert_int_eq(image_open(&image, bytes, SIZE), 0);
-        ck_assert_uint_eq(image.n, 0);
         header_of(bytes)->stride = STRIDE;
         header_of(bytes)->record_size += 8;
         image_seal(header_of(bytes));

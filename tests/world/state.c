@@ -105,15 +105,16 @@ static void child_revive(const Site *s, Relay *relay, Keeper *keeper, const Keep
 
         must(bytes && pread(before->fd, bytes, before->size, 0) == (ssize_t)before->size);
         must(image_open(&image, bytes, before->size) == 0);
-        must(leg_pool_add(&pool, &queue) == 0);
+        must(leg_pool_add(&pool, &queue, 0) == 0);
         for (uint32_t i = 0; i < image.n; i++) {
                 const SessionRecord *record = image_record(&image, i);
 
                 if (record && record_is_whole(record))
-                        must(revival_add(&revival, record, leg_pool_take(&pool, record)) == 0);
+                        must(revival_add(&revival, record) == 0);
                 else if (record)
                         revival.n_lost[LOSS_DAMAGED]++;
         }
+        revivals_match(&revival, 1, &pool);
         leg_pool_done(&pool);
         counter_set(&relay->quota.numbered, image.header->last_id);
         revival_adopt(&revival, relay, keeper, clock_monotonic() + s->shared->ahead);
@@ -820,6 +821,7 @@ START_TEST(nothing_gets_into_an_image_that_is_finished)
         ck_assert_int_eq(pread(s.keeper->fd, bytes[0], sizeof(bytes[0]), 0), sizeof(bytes[0]));
         (void)site_round(&s, clients[0], "after");
         site_order(&s, ORDER_CLOSE);
+        (void)usleep(2 * KEEPER_PARK_WITHIN); /* whatever was due */
         ck_assert_uint_eq(s.shared->n_sessions, 0);
         ck_assert_int_eq(pread(s.keeper->fd, bytes[1], sizeof(bytes[1]), 0), sizeof(bytes[1]));
         ck_assert(memcmp(bytes[0], bytes[1], sizeof(bytes[0])) == 0);
@@ -1061,10 +1063,117 @@ START_TEST(a_steady_stream_does_not_fill_the_queue)
 }
 END_TEST
 
+/* The kernel takes few parcels: what is dead in the oldest makes room, and nothing stands still. */
+START_TEST(a_full_queue_makes_room_of_what_is_dead)
+{
+        unsigned refused = 0;
+        Den d;
+
+        den_init(&d);
+        ck_assert_int_eq(setsockopt(d.keeper->queue.in, SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)), 0);
+        d.policy->settings.timeouts[SESSION_UNREPLIED] = 10 * USEC_PER_SEC;
+        for (unsigned i = 0; i < 300; i++) {
+                den_open(&d); /* each in a parcel of its own */
+                den_pass(&d, 2 * KEEPER_PARK_WITHIN);
+                refused += counter_get(&d.keeper->n_fresh) > 0;
+                if (i >= 150) /* the first have ended, and there is room where they were */
+                        ck_assert_uint_le(counter_get(&d.keeper->n_fresh), 2);
+                ck_assert(counter_get(&d.keeper->n_fresh) == 0 || d.keeper->due != USEC_NEVER);
+                check_queue(&d);
+        }
+        ck_assert_uint_gt(refused, 0);
+        den_drain(&d);
+        (void)world_round(&d.w, d.stays, d.home, "stays");
+        den_pass(&d, 20 * USEC_PER_SEC); /* the others end */
+        check_queue(&d);
+        ck_assert_uint_eq(counter_get(&d.keeper->n_fresh), 0);
+        ck_assert_uint_eq(counter_get(&d.keeper->n_parked), 1);
+        den_done(&d);
+}
+END_TEST
+
+/* --- whose socket is it --- */
+
+static int leg_at(const char *address, uint16_t port, const Address *peer, SessionRecord *record, bool bound)
+{
+        Address from = {.family = AF_INET6, .port = port};
+        int fd;
+
+        ck_assert_int_eq(inet_pton(AF_INET6, address, &from.v6), 1);
+        fd = udp_connect(&from, peer, &record->source);
+        ck_assert_int_ge(fd, 0);
+        record->bound = bound;
+        return fd;
+}
+
+static void check_taken(const RevivalItem *item, int like)
+{
+        Address local, wanted;
+
+        ck_assert_int_ge(item->fd, 0);
+        ck_assert_int_eq(udp_local(item->fd, &local), 0);
+        ck_assert_int_eq(udp_local(like, &wanted), 0);
+        ck_assert(address_equal(&local, &wanted));
+}
+
+/* One port, three addresses, two of ours and one of the kernel's, which has changed; in two queues, and doubled. */
+START_TEST(a_socket_goes_to_whose_it_is)
+{
+        SessionRecord records[4] = {0};
+        ParcelQueue queues[2];
+        Revival revivals[2] = {0};
+        LegPool pool = {0};
+        Address peer;
+        int fds[4];
+        World w;
+
+        world_init(&w, 1);
+        world_run("ip -6 route add local 2001:db8:5::/64 dev lo && sleep 0.1");
+        (void)upstream_new(NULL, 0, &peer);
+        fds[0] = leg_at("2001:db8:5::3", 45000, &peer, &records[0], false);
+        fds[1] = leg_at("2001:db8:5::1", 45000, &peer, &records[1], true);
+        fds[2] = leg_at("2001:db8:5::2", 45000, &peer, &records[2], true);
+        fds[3] = leg_at("2001:db8:5::1", 45001, &peer, &records[3], true);
+        for (unsigned i = 0; i < 2; i++)
+                ck_assert_int_eq(parcel_queue_new(&queues[i]), 0);
+        ck_assert_int_eq(parcel_send(&queues[0], fds, 3), 0);
+        ck_assert_int_eq(parcel_send(&queues[0], fds + 1, 1), 0); /* it was about to be moved */
+        ck_assert_int_eq(parcel_send(&queues[1], fds, 4), 0);
+        for (unsigned i = 0; i < 2; i++)
+                ck_assert_int_eq(leg_pool_add(&pool, &queues[i], i), 0);
+        ck_assert_uint_eq(leg_pool_left(&pool, 0), 3);
+        ck_assert_uint_eq(leg_pool_left(&pool, 1), 1);
+        records[0].source.v6.s6_addr[15] = 0xff;
+        ck_assert_int_eq(revival_add(&revivals[0], &records[0]), 0);
+        ck_assert_int_eq(revival_add(&revivals[0], &records[1]), 0);
+        ck_assert_int_eq(revival_add(&revivals[1], &records[2]), 0);
+        revivals_match(revivals, 2, &pool);
+        check_taken(&revivals[0].items[0], fds[0]);
+        check_taken(&revivals[0].items[1], fds[1]);
+        check_taken(&revivals[1].items[0], fds[2]);
+        ck_assert_uint_eq(leg_pool_left(&pool, 0), 0);
+        ck_assert_uint_eq(leg_pool_left(&pool, 1), 1);
+        /* nobody gets what is bound elsewhere, nor what is taken */
+        records[3].source.v6.s6_addr[15] = 0xff;
+        ck_assert_int_eq(leg_pool_take(&pool, &records[3]), -EBADF);
+        ck_assert_int_eq(leg_pool_take_moved(&pool, &records[3]), -EBADF);
+        ck_assert_int_eq(leg_pool_take_moved(&pool, &records[0]), -EBADF);
+        leg_pool_done(&pool);
+        for (unsigned i = 0; i < 2; i++) {
+                revival_done(&revivals[i]);
+                parcel_queue_done(&queues[i]);
+        }
+        for (unsigned i = 0; i < 4; i++)
+                (void)close(fds[i]);
+        world_done(&w);
+}
+END_TEST
+
 WORLD_SUITE("state", sessions_outlive_sudden_deaths, replies_of_the_meantime_are_delivered,
             young_sessions_come_back_on_their_ports, a_port_that_is_taken_meanwhile_is_a_loss,
             what_is_closed_does_not_come_back, a_leg_that_moved_frees_its_port,
             a_leg_that_was_opened_again_frees_its_port, bound_sessions_keep_address_and_port,
             bound_sessions_outlive_their_sources, lowered_limits_cost_what_is_too_much,
             nothing_gets_into_an_image_that_is_finished, ports_in_several_parcels_are_freed,
-            what_is_dead_leaves_the_queue, small_parcels_are_joined, a_steady_stream_does_not_fill_the_queue)
+            what_is_dead_leaves_the_queue, small_parcels_are_joined, a_steady_stream_does_not_fill_the_queue,
+            a_full_queue_makes_room_of_what_is_dead, a_socket_goes_to_whose_it_is)

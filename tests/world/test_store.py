@@ -1,0 +1,293 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The daemon and what its service manager holds for it: descriptors that come back damaged, to another configuration,
+or to other listeners. We are the service manager here, at its end of sd_notify(3); tests/system has the real one.
+
+Runs as root in namespaces of its own, as test_daemon.py does. UDP46_BINARY is the program under test. Exit status 77:
+not allowed here.
+"""
+
+import contextlib
+import os
+import random
+import re
+import socket
+import struct
+import urllib.request
+
+import test_daemon as world
+from test_daemon import fields, next_port, wait_until
+
+# struct ImageHeader, src/state/image.h
+VERSION_AT, HEADER_SIZE_AT, STRIDE_AT, LAST_ID_AT = 8, 12, 20, 56
+REASONS = ('version', 'damaged', 'no_listener', 'limit', 'no_port', 'failed')
+
+
+class Held:
+    """A descriptor that somebody else gave us."""
+
+    def __init__(self, fd):
+        self.fd = fd
+
+    def fileno(self):
+        return self.fd
+
+
+class Manager(world.Notify):
+    """Keeps what it is given, under its name, until it is told to forget it."""
+
+    def __init__(self, directory):
+        self.held = {}
+        super().__init__(directory)
+
+    def run(self):
+        while not self.ended:
+            with contextlib.suppress(TimeoutError):
+                text, fds, _, _ = socket.recv_fds(self.sock, 65536, 16)
+                lines = text.decode().splitlines()
+                self.said += lines
+                self.obey(dict(line.split('=', 1) for line in lines if '=' in line), fds)
+
+    def obey(self, said, fds):
+        name = said.get('FDNAME', '')
+        if 'FDSTORE' in said:
+            for fd in fds:
+                self.held.setdefault(name, []).append(Held(fd))
+        elif 'FDSTOREREMOVE' in said:
+            for held in self.held.pop(name, []):
+                os.close(held.fd)
+
+    def everything(self):
+        return [(name, held) for name, several in sorted(self.held.items()) for held in several]
+
+    def image(self):
+        image, = (held for name, held in self.everything() if name.endswith('-image'))
+        return image.fd
+
+    def close(self):
+        super().close()
+        for _, held in self.everything():
+            os.close(held.fd)
+
+
+class Store(world.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.manager = Manager(self.directory)
+        self.addCleanup(self.manager.close)
+        self.up = self.upstream()
+        self.http = next_port()
+
+    def listener(self, device=None, port=0):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(sock.close)
+        if device:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+        sock.bind(('127.0.0.1', port))
+        return sock
+
+    def serve(self, *listeners, names=None, config='', stored=None, **kwargs):
+        """A process that gets the listeners and whatever is held."""
+        stored = self.manager.everything() if stored is None else stored
+        names = names or ['relay'] * len(listeners)
+        daemon = self.start('--metrics.enabled', '--metrics.listen', f'127.0.0.1:{self.http}',
+                            config=f'[Relay]\nUpstream={self.up.name}\nLogLevel=debug\n{config}',
+                            fds=[*listeners, *(held for _, held in stored)],
+                            names=':'.join([*names, *(name for name, _ in stored)]),
+                            env={'NOTIFY_SOCKET': self.manager.path}, **kwargs)
+        self.manager.wait_for('READY=1')
+        return daemon
+
+    def metrics(self):
+        with urllib.request.urlopen(f'http://127.0.0.1:{self.http}/metrics', timeout=5) as answer:
+            return dict(line.rsplit(' ', 1) for line in answer.read().decode().splitlines() if not line.startswith('#'))
+
+    def parked(self, n):
+        wait_until(lambda: float(self.metrics()['udp46_sessions_parked']) == n)
+
+    def kill(self, daemon):
+        daemon.process.kill()
+        daemon.wait()
+
+    def clients(self, n, listener):
+        clients = [self.client(listener.getsockname()[1]) for _ in range(n)]
+        for i, client in enumerate(clients):
+            self.ask(client, b'client %d' % i)
+        self.parked(n)
+        return clients
+
+    def check_restored(self, daemon, n, **lost):
+        """So many sessions are there again; so many are not, for these reasons."""
+        line = fields(daemon.wait_line('<[56]>sessions restored '))
+        metrics = self.metrics()
+        self.assertEqual({reason: int(metrics[f'udp46_sessions_not_restored_total{{reason="{reason}"}}'])
+                          for reason in REASONS}, {reason: lost.get(reason, 0) for reason in REASONS})
+        self.assertEqual((int(line['sessions']), int(line['lost'])), (n, sum(lost.values())), line)
+        self.assertEqual(int(metrics['udp46_sessions_restored_total']), n)
+        wait_until(lambda: len({name[:22] for name in self.manager.held}) == 1, what='the old state is forgotten')
+
+    def check_same(self, clients):
+        """Each, or each of {number: client}, is answered by the port of before."""
+        for i, client in clients.items() if isinstance(clients, dict) else enumerate(clients):
+            before = self.up.leg_of(b'client %d' % i)
+            self.ask(client, b'again %d' % i)
+            self.assertEqual(self.up.leg_of(b'again %d' % i), before, f'client {i}')
+
+    def damaged(self, damage):
+        """Ten sessions whose image is damaged before the next process gets it."""
+        listener = self.listener()
+        daemon = self.serve(listener)
+        clients = self.clients(10, listener)
+        self.kill(daemon)
+        damage(self.manager.image())
+        return self.serve(listener), clients
+
+    def test_nothing_is_damaged(self):
+        daemon, clients = self.damaged(lambda image: None)
+        self.check_restored(daemon, 10)
+        self.check_same(clients)
+
+    def test_an_image_of_another_version(self):
+        """All that can be said of its sessions is how many there were."""
+        daemon, clients = self.damaged(lambda image: os.pwrite(image, struct.pack('I', 99), VERSION_AT))
+        self.check_restored(daemon, 0, version=10)
+        for client in clients:
+            self.ask(client)
+
+    def test_an_image_whose_header_is_damaged(self):
+        daemon, clients = self.damaged(lambda image: os.pwrite(image, b'?', 0))
+        self.check_restored(daemon, 0, damaged=10)
+        for client in clients:
+            self.ask(client)
+
+    def test_ids_begin_anew_rather_than_at_the_largest(self):
+        daemon, clients = self.damaged(lambda image: os.pwrite(image, b'\xff' * 8, LAST_ID_AT))
+        self.check_restored(daemon, 10)
+        self.check_same(clients)
+        self.ask(self.client(clients[0].getpeername()[1]))
+        self.assertIn(f'session={11:016x}', daemon.wait_line('<6>session created'))
+
+    def test_whatever_is_damaged_it_starts(self):
+        """Bytes anywhere in the header; and in any session."""
+        seed = random.randrange(1 << 32)
+        dice = random.Random(seed)
+        listener = self.listener()
+        daemon = self.serve(listener)
+        self.clients(10, listener)
+        for n in range(30):
+            self.kill(daemon)
+            image = self.manager.image()
+            header, = struct.unpack('I', os.pread(image, 4, HEADER_SIZE_AT))
+            stride, = struct.unpack('I', os.pread(image, 4, STRIDE_AT))
+            for _ in range(1 << dice.randrange(8)):
+                at = dice.choice((dice.randrange(72), dice.randrange(header), header + dice.randrange(20 * stride)))
+                os.pwrite(image, dice.randbytes(1), at)
+            daemon = self.serve(listener)
+            line = fields(daemon.wait_line('<[56]>sessions restored '))
+            self.assertLessEqual(int(line['sessions']), 10 + n, f'seed {seed}')
+            self.ask(self.client(listener.getsockname()[1]), b'seed %d' % seed)
+
+    def test_a_listener_that_is_gone(self):
+        one, other = self.listener(), self.listener()
+        daemon = self.serve(one, other)
+        stay, go = self.clients(3, one), [self.client(other.getsockname()[1]) for _ in range(4)]
+        for client in go:
+            self.ask(client)
+        self.parked(7)
+        self.kill(daemon)
+        daemon = self.serve(one, self.listener())
+        self.check_restored(daemon, 3, no_listener=4)
+        self.check_same(stay)
+
+    def test_another_name_is_another_listener(self):
+        listener = self.listener()
+        daemon = self.serve(listener)
+        self.clients(2, listener)
+        self.kill(daemon)
+        self.check_restored(self.serve(listener, names=['office'], config='[Relay office]\n'), 0, no_listener=2)
+
+    def test_listeners_in_another_order(self):
+        """Of one address and name, on two devices; and on two ports."""
+        world.subprocess.run(['ip', 'link', 'add', 'other', 'type', 'veth', 'peer', 'end'], check=True)
+        self.addCleanup(world.subprocess.run, ['ip', 'link', 'delete', 'other'], check=True)
+        one = self.listener('lo')
+        other = self.listener('other', one.getsockname()[1])
+        third = self.listener()
+        daemon = self.serve(other, one, third)
+        clients = self.clients(5, one)
+        for order in (one, other, third), (third, one, other), (other, third, one):
+            self.kill(daemon)
+            daemon = self.serve(*order)
+            self.check_restored(daemon, 5)
+            self.check_same(clients)
+
+    def test_fewer_are_allowed(self):
+        """Those that were used last go on."""
+        listener = self.listener()
+        daemon = self.serve(listener)
+        clients = self.clients(8, listener)
+        busy = {i: clients[i] for i in (1, 4, 7)}
+        self.check_same(busy)
+        self.kill(daemon)
+        daemon = self.serve(listener, config='MaxSessions=3\n')
+        self.check_restored(daemon, 3, limit=5)
+        self.check_same(busy)
+
+    def test_as_many_files_as_there_may_be(self):
+        """Whoever may open so many gets them all back."""
+        listener = self.listener()
+        listener.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
+        daemon = self.serve(listener, nofile=1000)
+        limit = int(re.search(r'limit=(\d+)', daemon.wait_line('<6>starting udp46 '))[1])
+        self.assertGreater(limit, 500)
+        clients = self.clients(limit, listener)
+        for _ in range(2):
+            self.kill(daemon)
+            daemon = self.serve(listener, nofile=1000)
+            self.check_restored(daemon, limit)
+            self.check_same({i: clients[i] for i in range(0, limit, 50)})
+            self.parked(limit)
+
+    def test_the_manager_hears_nothing_at_first(self):
+        """What could not be handed over is handed over as soon as it can be."""
+        path = self.manager.path
+        os.rename(path, path + '.away')
+        listener = self.listener()
+        daemon = self.start(config=f'[Relay]\nUpstream={self.up.name}\n', fds=[listener], names='relay',
+                            env={'NOTIFY_SOCKET': path})
+        client = self.client(listener.getsockname()[1])
+        wait_until(lambda: self.answered(client, b'client 0'), what='it relays')
+        self.assertEqual(self.manager.held, {})
+        os.rename(path + '.away', path)
+        wait_until(lambda: len(self.manager.held) == 3, 10, 'all is handed over')
+        self.kill(daemon)
+        self.check_restored(self.serve(listener), 1)
+        self.check_same([client])
+
+    def test_descriptors_that_are_none_of_ours(self):
+        """Under our names; and more than one under a name."""
+        listener = self.listener()
+        daemon = self.serve(listener)
+        clients = self.clients(3, listener)
+        self.kill(daemon)
+        stored = self.manager.everything()
+        pair = socket.socketpair()
+        for sock in pair:
+            self.addCleanup(sock.close)
+        strangers = [(name, Held(fd)) for name, fd in (
+            ('state-ffffffffffffffff-0-image', pair[0].fileno()), ('state-ffffffffffffffff-0-in', pair[0].fileno()),
+            ('state-ffffffffffffffff-0-out', pair[1].fileno()), ('state-', pair[0].fileno()),
+            ('state-1-1-image', pair[1].fileno()), (stored[0][0], stored[0][1].fileno()))]
+        pair[0].send(b'no parcel')
+        daemon = self.serve(listener, stored=strangers + stored)
+        self.check_restored(daemon, 3)
+        self.check_same(clients)
+
+
+def main():
+    world.enter(__file__)
+    world.run()
+
+
+if __name__ == '__main__':
+    main()
