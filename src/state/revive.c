@@ -86,7 +86,9 @@ static int pool_add_one(LegPool *pool, int fd, unsigned origin)
         Address local;
         void *grown;
 
-        if (udp_adopt_leg(own, &local) < 0 || local.port == 0) /* closed, but still in the queue */
+        /* Without a port: closed, but still in the queue. Whether it is one of ours otherwise is looked at in
+         * leg_adopt(). */
+        if (udp_local(own, &local) < 0 || local.family != AF_INET6 || local.port == 0)
                 return 0;
         if (pool_find(pool, &local))
                 return 0;
