@@ -26,7 +26,7 @@ NGINX_MODULE = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 BUFFER = 8 << 20
 SOCAT_SESSIONS = 64  # it forks for each client
 IDEAL_BATCH = 32
-FILES_RESERVED = 100
+FILES_RESERVED = 400  # udp46 keeps some 330 of them free: for itself, and for a parcel of sockets
 HTTP = "127.0.0.1:9108"
 HTTP_FLAGS = ("--metrics.enabled", f"--metrics.listen={HTTP}", "--metrics.session-labels")
 
