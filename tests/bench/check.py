@@ -45,9 +45,19 @@ def sessions_open(results):
             yield f"{part}: no client of udp46 was answered"
 
 
+def restarted(results):
+    """Every session goes on, and on its port."""
+    for n, found in results.get("restart", {}).get(UDP46, {}).items():
+        if found["sessions"] != found["restored"] or min(found["sessions"]) < n:
+            yield f"restart: of {n} sessions there were {min(found['sessions'])}, and {min(found['restored'])} afterwards"
+        for what in ("silent", "moved", "lost"):
+            if any(found[what]):
+                yield f"restart with {n} sessions: {max(found[what])} {what}"
+
+
 def problems(results, output, parts):
     found = [sentence for path, value in leaves(results) if (sentence := implausible(path, value))]
-    found += [*touched(results, parts), *sessions_open(results)]
+    found += [*touched(results, parts), *sessions_open(results), *restarted(results)]
     if results.get("moderate"):
         found.append(f"udp46 lost {results['moderate']:.2%} at a moderate rate")
     for svg in output.glob("*.svg"):

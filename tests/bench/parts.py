@@ -2,12 +2,14 @@
 """The parts of the bench. Each measures one thing with all peers for which it makes sense, taking turns in rounds, and
 returns what the report shows: {peer: {what: Figures}}, one level deeper where there are cases.
 """
+import concurrent.futures
 import contextlib
 import pathlib
 import threading
 import time
 
 import peers
+from holder import Held
 from measure import FLOOD, IDEAL, NOBODY, UDP46, Case, Figures, quantile
 from peers import Relay
 
@@ -25,6 +27,7 @@ BURST, HANDSHAKE = 9000, 148  # clients; bytes, as of the first datagram of a tu
 IDLE_SECONDS = 3.0
 EXPIRY_TIMEOUT = 4
 SCRAPES = ("/metrics", "/debug/sessions")
+RESTART_AFTER, RESTART_WITHIN = 0.3, 1.5  # seconds: the flow is at work; it goes on at least so long
 BACKGROUND = 250         # idle sessions begin here; client 0 is the flow that goes on
 
 
@@ -216,6 +219,11 @@ class Watch(threading.Thread):
             time.sleep(0.01)
 
 
+def samples_read(file, begin):
+    """(when it came, how long its way was) of each answer: seconds of CLOCK_REALTIME, µs."""
+    return [(begin + float(at), float(way)) for at, way in (line.split() for line in open(file, encoding="ascii"))]
+
+
 def touch_all(bench, relay, sessions):
     """A datagram from each within a tenth of a second, with no answer: then all have been idle for the same time."""
     peers.load(bench, "offer", *bench.target(relay), BACKGROUND, sessions, 64, 1, sessions * 10, 0.11, 0, "-")
@@ -235,7 +243,7 @@ def expiry_once(bench, name, sessions, timeout):
         watch.join()
     if watch.end is None:
         return [], [], float("nan"), watch.full
-    samples = [(begin + float(at), float(way)) for at, way in (line.split() for line in open(file, encoding="ascii"))]
+    samples = samples_read(file, begin)
     quiet = [way for at, way in samples if begin + timeout / 4 < at < watch.begin - 0.1 or at > watch.end + 0.1]
     return quiet, [way for at, way in samples if watch.begin <= at <= watch.end], watch.end - watch.begin, watch.full
 
@@ -257,6 +265,48 @@ def expiry(bench, sessions, timeout=EXPIRY_TIMEOUT):
     bench.say(f"expiry of {sessions}: " + ", ".join(
         f"{n} {found[n]['quiet p999'].median:.0f} → {found[n]['meanwhile p999'].median:.0f} µs" for n in names))
     return found
+
+
+def restart_once(bench, relay, found):
+    """One restart under a flow that asks. Each datagram is sent once: what comes while nobody relays waits."""
+    file = bench.scratch / "ways"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        flow = pool.submit(peers.load, bench, "offer", *bench.target(relay), 0, 1, PLAIN.size, 1, 0,
+                           RESTART_WITHIN + bench.seconds, ASKS, file)
+        time.sleep(RESTART_AFTER)
+        told, gone, ready = relay.restart()
+        ways = flow.result()
+    samples = samples_read(file, ways["begin"])
+    by_next = [(at, at - way / 1e6) for at, way in samples if at > gone and at - way / 1e6 > told]
+    first = min((at for at, _ in by_next), default=float("nan"))
+    for what, seconds in (("gone", gone - told), ("ready", ready - gone), ("gap", first - told),
+                          ("longest", max((at - sent for at, sent in by_next), default=float("nan")))):
+        found[what].append(seconds * 1e3)
+    found["waited"].append(sum(sent < first for _, sent in by_next))
+    found["lost"].append(ways["asked"] - len(samples))
+
+
+def restart(bench, counts):
+    """All sessions go on in another process: what that takes, and whether they are the same."""
+    found = table(counts, "sessions", "restored", "silent", "moved", "gone", "ready", "gap", "longest", "waited", "lost")
+    with bench.at_home(whole=True):
+        for n, figures in found.items():
+            with Held(bench) as relay:
+                n -= 2  # who asked whether it is there has one, and the flow
+                bench.ask_new(relay, 1, first=0)
+                bench.ask_new(relay, n, first=BACKGROUND)
+                before = relay.ports()
+                for _ in range(bench.rounds):
+                    restart_once(bench, relay, figures)
+                    restored, answered = relay.ports(), bench.ask_new(relay, n, first=BACKGROUND)["answered"]
+                    for what, value in (("sessions", len(before)), ("restored", len(restored)), ("silent", n - answered),
+                                        ("moved", len(before - relay.ports()))):
+                        figures[what].append(value)
+    few, many = found.values()
+    cost = (many["gap"].median - few["gap"].median) * 1e3 / max(1, many["sessions"].median - few["sessions"].median)
+    bench.say("gap of a restart: " + ", ".join(f"{n} sessions {f['gap'].median:.0f} ms" for n, f in found.items())
+              + f", {cost:.1f} µs for each")
+    return {UDP46: found, "cost": cost}
 
 
 def scrape(bench, sessions):

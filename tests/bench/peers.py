@@ -30,13 +30,16 @@ FILES_RESERVED = 400  # udp46 keeps some 330 of them free: for itself, and for a
 HTTP = "127.0.0.1:9108"
 HTTP_FLAGS = ("--metrics.enabled", f"--metrics.listen={HTTP}", "--metrics.session-labels")
 
-ACTIVATE = f"""
+LISTENER = f"""
 import os, socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.setsockopt(socket.SOL_SOCKET, 32, {BUFFER})  # SO_SNDBUFFORCE
 s.setsockopt(socket.SOL_SOCKET, 33, {BUFFER})  # SO_RCVBUFFORCE
 s.setsockopt(socket.IPPROTO_IP, 8, int(sys.argv[1]))  # IP_PKTINFO, as PassPacketInfo=yes
 s.bind({LISTEN!r})
+"""
+
+ACTIVATE = LISTENER + """
 os.dup2(s.fileno(), 3)
 os.set_inheritable(3, True)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="relay", NGINX="3;",
@@ -128,22 +131,26 @@ def nginx_configuration(scratch, timeout):
     return path
 
 
+def udp46_command(peer, binary, timeout):
+    return [binary, "--config", "/dev/null", "--upstream", f"[{UPSTREAM[0]}]:{UPSTREAM[1]}", "--log-level", "error",
+            "--max-sessions", peer.sessions_max, "--session-timeout", f"{timeout}s", "--unreplied-timeout",
+            f"{timeout}s"]
+
+
 def command(peer, binary, scratch, timeout):
     """What relays from LISTEN to UPSTREAM, with sessions that end after `timeout` idle seconds."""
-    upstream = f"[{UPSTREAM[0]}]:{UPSTREAM[1]}"
     if peer.name == SOCAT:
         value = f"x{BUFFER.to_bytes(4, 'little').hex()}"
         forced = f"setsockopt-listen=1:33:{value},setsockopt-listen=1:32:{value}"
         return ["socat", "-b", 65536, "-T", timeout,
-                f"UDP4-LISTEN:{LISTEN[1]},bind={LISTEN[0]},fork,reuseaddr,{forced}", f"UDP6:{upstream}"]
+                f"UDP4-LISTEN:{LISTEN[1]},bind={LISTEN[0]},fork,reuseaddr,{forced}",
+                f"UDP6:[{UPSTREAM[0]}]:{UPSTREAM[1]}"]
     activate = ["/usr/bin/python3", "-c", ACTIVATE]
     if peer.name == IDEAL:
         return [*activate, 0, scratch / "ideal", UPSTREAM[0], UPSTREAM[1], IDEAL_BATCH]
     if peer.name == NGINX:
         return [*activate, 0, "nginx", "-c", nginx_configuration(scratch, timeout)]
-    return [*activate, 1, binary, "--config", "/dev/null", "--upstream", upstream, "--log-level", "error",
-            "--max-sessions", peer.sessions_max, "--session-timeout", f"{timeout}s", "--unreplied-timeout",
-            f"{timeout}s"]
+    return [*activate, 1, *udp46_command(peer, binary, timeout)]
 
 
 class Relay:
@@ -156,16 +163,21 @@ class Relay:
     def __enter__(self):
         if self.name == NOBODY:
             return self
-        line = command(self.bench.peers[self.name], self.bench.binary, self.bench.scratch, self.timeout)
-        line += self.more
-        self.process = subprocess.Popen(world.inside(RELAY, RELAY_CORE, *line), stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE if self.bench.verbose else subprocess.DEVNULL)
         try:
+            self.start()
             self.wait_until_it_answers()
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def start(self):
+        line = command(self.bench.peers[self.name], self.bench.binary, self.bench.scratch, self.timeout)
+        self.process = self.spawn([*line, *self.more])
+
+    def spawn(self, line, **more):
+        return subprocess.Popen(world.inside(RELAY, RELAY_CORE, *line), stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE if self.bench.verbose else subprocess.DEVNULL, **more)
 
     def wait_until_it_answers(self):
         for _ in range(100):

@@ -211,6 +211,23 @@ def write_expiry(found):
             *rows(("peer", "took, ms", "quiet p50", "p99", "p99.9", "meanwhile p50", "p99", "p99.9"), body)]
 
 
+def write_restart(found):
+    if not found:
+        return []
+    body = [(*(figure(f[what]) for what in ("sessions", "restored", "silent", "moved")),
+             *(figure(f[what], 1, "{:.1f}") for what in ("gone", "ready", "gap", "longest")),
+             *(figure(f[what]) for what in ("waited", "lost"))) for f in found[UDP46].values()]
+    return ["## Restart", "",
+            "udp46 ends, and another process goes on with its sessions. The bench holds the descriptors meanwhile, so what "
+            "systemd takes for its own work is not in these figures. Sessions before and afterwards; clients whose next "
+            "datagram had no answer (silent); legs whose port is another (moved). Times in ms: from SIGTERM until the old "
+            "process is gone, from there until the new one says READY=1; the gap, from SIGTERM until a flow that asks 2000 "
+            "times a second has the first answer to what it sent since; its longest round trip. It sends each datagram "
+            "once: so many waited for the new process, so many had no answer (lost). Each session adds "
+            f"{found['cost']:.1f} µs to the gap.", "",
+            *rows(("sessions", "afterwards", "silent", "moved", "gone", "ready", "gap", "longest", "waited", "lost"), body)]
+
+
 def write_scrape(found):
     if not found:
         return []
@@ -268,7 +285,8 @@ def write(output, about, results, targets):
     """README.md and its plots; what an earlier run left is replaced."""
     writers = (("throughput", write_throughput), ("round-trip", write_round_trip), ("memory", write_memory),
                ("burst", write_burst), ("establishment", write_establishment), ("idle", write_idle),
-               ("expiry", write_expiry), ("scrape", write_scrape), ("sessions", write_sessions))
+               ("expiry", write_expiry), ("restart", write_restart), ("scrape", write_scrape),
+               ("sessions", write_sessions))
     lines = ["# Benchmarks", "", "<!-- Written by tests/bench/run. -->", "",
              "udp46 beside an ideal loop (`tests/bench/ideal.c`: one listener, one leg, no table: the ceiling of the "
              "socket interface), nginx stream and socat, on one machine, in one run. Absolute figures are that "

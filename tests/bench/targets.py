@@ -94,6 +94,14 @@ def expiries(results):
                      more < 1000)
 
 
+def restarts(results):
+    for found in results.get("restart", {}).get(UDP46, {}).values():
+        n, bad = found["sessions"].median, [max(found[what]) for what in ("silent", "moved", "lost")]
+        yield Target(f"a restart with {n:,.0f} sessions", "all go on, on their ports; nothing lost",
+                     "{:,.0f} go on in the worst round; {} silent, {} moved; {} lost".format(min(found["restored"]), *bad),
+                     min(found["restored"]) == n and not any(bad))
+
+
 def scrapes(results):
     found = results.get("scrape", {}).get(UDP46, {})
     for name in found:
@@ -103,7 +111,7 @@ def scrapes(results):
 
 
 def judged(results):
-    return [target for part in (trains, plain, round_trips, bursts, memories, idles, expiries, scrapes)
+    return [target for part in (trains, plain, round_trips, bursts, memories, idles, expiries, restarts, scrapes)
             for target in part(results)]
 
 
