@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Believes: a relay that takes the last port or descriptor of its host has failed, however many sessions it carries. */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 
+#include "base/cleanup.h"
 #include "daemon/limits.h"
 
 enum { FALLBACK_LOW = 32768, FALLBACK_HIGH = 60999, RESERVED_PART = 16 };
@@ -61,4 +64,17 @@ uint64_t limits_sessions_by_files(void)
                         return limits_default_sessions();
         }
         return files.rlim_cur > 2 * LIMITS_FILES_RESERVED ? files.rlim_cur - LIMITS_FILES_RESERVED : files.rlim_cur / 2;
+}
+
+void limits_expect_sessions(uint64_t n)
+{
+        enum { EXPECTED_MAX = 65536 }; /* 0.5 MB of the kernel's memory */
+        const uint64_t by_files = limits_sessions_by_files();
+        int fd = eventfd(0, EFD_CLOEXEC);
+
+        n = n < by_files ? n : by_files;
+        n = n < EXPECTED_MAX ? n : EXPECTED_MAX;
+        if (fd >= 0)
+                (void)safe_close(fcntl(fd, F_DUPFD_CLOEXEC, (int)n));
+        (void)safe_close(fd);
 }

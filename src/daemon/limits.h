@@ -33,5 +33,12 @@ uint64_t limits_default_sessions(void);
  */
 bool limits_trains_are_safe(const char *release);
 
+/*
+ * Has the kernel make room for the descriptors of so many sessions, as far as that is sensible. It doubles its table
+ * when one does not fit in, and where there are several threads who opens that one waits some 10 ms each time (an RCU
+ * grace period, measured on Linux 6.18): with all flows of its worker. To be called while there is one thread.
+ */
+void limits_expect_sessions(uint64_t n);
+
 /* Raises the soft limit of open files to the hard one, and says how many sessions that leaves room for. */
 uint64_t limits_sessions_by_files(void);

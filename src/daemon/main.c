@@ -12,6 +12,7 @@
 #include "daemon/activation.h"
 #include "daemon/config.h"
 #include "daemon/control.h"
+#include "daemon/limits.h"
 #include "daemon/options.h"
 #include "daemon/sentences.h"
 #include "daemon/status.h"
@@ -107,6 +108,7 @@ static int relay(const Options *options, Config **config, ListenerSockets *socke
 
         block_signals();
         config_whole(*config, &whole);
+        limits_expect_sessions(whole.max_sessions > 0 ? whole.max_sessions : limits_default_sessions());
         r = log_new(&log, target, whole.log_level, CONTROL_LOG_WORKERS + workers_needed(sockets),
                     &sentences[SENTENCE_RECORDS_LOST]);
         if (r < 0)

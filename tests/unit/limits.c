@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -64,6 +65,44 @@ static void in_a_process(void (*test)(int), int i)
         ck_assert_int_eq(waitpid(pid, &status, 0), pid);
         ck_assert_int_eq(status, 0);
 }
+
+/* Slots of this process's table of descriptors, as proc(5) says. */
+static unsigned table_size(void)
+{
+        FILE *file = fopen("/proc/self/status", "re");
+        unsigned n = 0;
+        char line[200];
+
+        ck_assert_ptr_nonnull(file);
+        while (n == 0 && fgets(line, sizeof(line), file))
+                (void)sscanf(line, "FDSize: %u", &n);
+        (void)fclose(file);
+        return n;
+}
+
+static const struct {
+        rlim_t files;
+        uint64_t sessions;
+        unsigned at_least, at_most;
+} expectations[] = {{5000, 3000, 3001, 4096}, {5000, 1000000, 4684, 8192}, {100, 1000000, 51, 256}};
+
+static void check_table(int i)
+{
+        int next = dup(STDERR_FILENO);
+
+        (void)close(next);
+        limit_files(expectations[i].files, expectations[i].files);
+        limits_expect_sessions(expectations[i].sessions);
+        ck_assert_uint_ge(table_size(), expectations[i].at_least);
+        ck_assert_uint_le(table_size(), expectations[i].at_most);
+        ck_assert_int_eq(dup(STDERR_FILENO), next); /* nothing was left open */
+}
+
+START_TEST(the_table_of_descriptors_is_made_once)
+{
+        in_a_process(check_table, _i);
+}
+END_TEST
 
 static const struct {
         rlim_t soft, hard;
@@ -145,4 +184,5 @@ END_TEST
 UNIT_SUITE("daemon/limits", UNIT_LOOP(the_hosts_ports_are_divided, ELEMENTSOF(ranges)),
            UNIT_LOOP(the_soft_limit_is_raised_and_some_is_left, ELEMENTSOF(files)),
            UNIT_TEST(sessions_grow_with_the_limit), UNIT_TEST(without_descriptors_the_kernels_default_counts),
+           UNIT_LOOP(the_table_of_descriptors_is_made_once, ELEMENTSOF(expectations)),
            UNIT_LOOP(kernels_that_damage_trains_are_known, ELEMENTSOF(kernels)))
