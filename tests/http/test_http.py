@@ -1459,7 +1459,7 @@ class Hostile(HttpTestCase):
 
     def test_connections_take_no_session_s_descriptor(self):
         """All sessions that the limit names can be opened while every place for HTTP is taken."""
-        self.serve(self.echo(), nofile=400)
+        self.serve(self.echo(), nofile=700)
         with contextlib.ExitStack() as stack:
             for i in range(CONNECTIONS_MAX + 10):
                 stack.enter_context(connect(self.unix))
