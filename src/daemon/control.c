@@ -27,7 +27,10 @@
 
 #define TICK_EVERY (3 * USEC_PER_SEC)
 #define SETTLE_MAX (2 * USEC_PER_SEC) /* how long the first answers of the resolver are awaited before serving */
+#define STORE_AGAIN (50 * USEC_PER_MSEC)
 #define SERVICE_ACCURACY (100 * USEC_PER_MSEC)
+
+enum { STORE_AGAIN_MAX = 40 };
 
 struct Control {
         sd_event *event;
@@ -40,8 +43,11 @@ struct Control {
         Workers *workers;
         bool serving, stopping;
 
-        Restore restore; /* from the process before */
-        Store *store;    /* what that left with the service manager; the caller's */
+        Restore restore;        /* from the process before */
+        Store *store;           /* what that left with the service manager; the caller's */
+        bool unkept;            /* it was said that the sessions would not outlive us */
+        sd_event_source *again; /* soon tries again to have them kept */
+        unsigned n_again;
 
         Status status;
         Drops *drops;
@@ -214,6 +220,42 @@ static void say_what_starts(Control *control)
         say_about_places(control, SENTENCE_LISTENER_STARTED);
 }
 
+/* --- what outlives us --- */
+
+/*
+ * Right after the old sockets were given back there may be room for what the service manager could not be given: it
+ * closes them in its own time, which is short. Later the tick tries.
+ */
+static int on_again(sd_event_source *source, uint64_t at, void *userdata)
+{
+        Control *control = userdata;
+
+        (void)at;
+        if (control->stopping || workers_store(control->workers) >= 0 || ++control->n_again == STORE_AGAIN_MAX)
+                return 0;
+        (void)sd_event_source_set_time_relative(source, STORE_AGAIN);
+        (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+static void control_store_again(Control *control)
+{
+        if (workers_store(control->workers) < 0)
+                (void)sd_event_add_time_relative(control->event, &control->again, CLOCK_MONOTONIC, STORE_AGAIN, 0,
+                                                 on_again, control);
+}
+
+/* Said when it has lasted for a tick at least: what a restart mends by itself is nothing to worry about. */
+static void control_store(Control *control)
+{
+        int r = workers_store(control->workers);
+
+        if ((r < 0) == control->unkept)
+                return;
+        control->unkept = r < 0;
+        say(control, control->unkept ? SENTENCE_NOT_KEPT : SENTENCE_KEPT, control->unkept ? strerror(-r) : NULL);
+}
+
 /* --- what the process before left --- */
 
 static void control_restored(void *userdata, Revival *revival)
@@ -234,6 +276,7 @@ static void control_restored(void *userdata, Revival *revival)
         (void)log_writer_send(control->writer, &record);
         store_forget(control->store);
         restore_done(restore);
+        control_store_again(control);
 }
 
 /* Gathers it, and knows the upstreams' addresses before the resolver does. */
@@ -333,7 +376,7 @@ static int on_tick(sd_event_source *source, uint64_t at, void *userdata)
                 drops_look(control->drops, clock_monotonic());
                 viewer_sample(control->viewer, clock_monotonic());
                 workers_ping(control->workers, clock_monotonic());
-                workers_store(control->workers);
+                control_store(control);
         }
         (void)sd_event_source_set_time_relative(source, TICK_EVERY);
         (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
@@ -608,6 +651,7 @@ Control *control_free(Control *control)
         (void)viewer_free(control->viewer);
         restore_done(&control->restore);
         (void)upstreams_free(control->upstreams);
+        (void)sd_event_source_unref(control->again);
         (void)sd_event_unref(control->event);
         if (control->serving && control->stopping)
                 say_complete(control, kept.parked + kept.fresh);

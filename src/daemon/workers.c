@@ -20,7 +20,7 @@ typedef struct Slot {
         Relay *relay; /* the worker's, until it starts */
         uint64_t pong;
         usec_t latency; /* of that answer */
-        bool unstored;  /* the service manager does not hold its keeper's descriptors yet */
+        int kept; /* negative errno: its sessions would not outlive us; does the service manager hold its keeper? */
 } Slot;
 
 typedef struct Name {
@@ -418,9 +418,9 @@ static int keep_one(Workers *workers, Slot *slot, uint32_t n_slots, const char *
         r = keeper_house(keeper, slot->relay, names);
         if (r < 0)
                 return r;
-        slot->unstored = store_keep(keeper, (unsigned)(slot - workers->slots)) < 0;
+        r = store_keep(keeper, (unsigned)(slot - workers->slots));
         worker_keep(slot->worker, TAKE_PTR(keeper));
-        return 0;
+        return r;
 }
 
 void workers_keep(Workers *workers, uint32_t n_slots)
@@ -431,14 +431,23 @@ void workers_keep(Workers *workers, uint32_t n_slots)
         for (unsigned i = 0; i < workers->n_names; i++)
                 names[i] = workers->names[i].text;
         for (unsigned i = 0; i < workers->n; i++)
-                (void)keep_one(workers, &workers->slots[i], n_slots, names, now);
+                workers->slots[i].kept = keep_one(workers, &workers->slots[i], n_slots, names, now);
 }
 
-void workers_store(Workers *workers)
+int workers_store(Workers *workers)
 {
-        for (unsigned i = 0; i < workers->n; i++)
-                if (workers->slots[i].unstored)
-                        workers->slots[i].unstored = store_keep(worker_keeper(workers->slots[i].worker), i) < 0;
+        int r = 0;
+
+        for (unsigned i = 0; i < workers->n; i++) {
+                Slot *slot = &workers->slots[i];
+                const Keeper *keeper = worker_keeper(slot->worker);
+
+                if (slot->kept < 0 && keeper)
+                        slot->kept = store_keep(keeper, i);
+                if (slot->kept < 0)
+                        r = slot->kept;
+        }
+        return r;
 }
 
 void workers_note_upstream(Workers *workers, unsigned name, const char *upstream, const Address *address)
@@ -458,7 +467,7 @@ WorkersKept workers_kept(const Workers *workers)
         for (unsigned i = 0; i < workers->n; i++) {
                 const Keeper *keeper = worker_keeper(workers->slots[i].worker);
 
-                if (keeper) {
+                if (keeper && workers->slots[i].kept >= 0) {
                         kept.parked += counter_get(&keeper->n_parked);
                         kept.fresh += counter_get(&keeper->n_fresh);
                 }

@@ -51,13 +51,13 @@ WorkersTotals workers_totals(const Workers *workers);
  */
 void workers_keep(Workers *workers, uint32_t n_slots);
 
-/* Tries again what the service manager could not be given. */
-void workers_store(Workers *workers);
+/* Tries again what the service manager could not be given. 0; negative errno: some sessions would not outlive us. */
+int workers_store(Workers *workers);
 
 /* What a name's upstream is, and where, for who comes after us. */
 void workers_note_upstream(Workers *workers, unsigned name, const char *upstream, const Address *address);
 
-/* Sessions whose sockets are parked, and those that are about to be. */
+/* Sessions whose sockets are parked where they outlive us, and those that are about to be. */
 typedef struct WorkersKept {
         uint64_t parked, fresh;
 } WorkersKept;

@@ -8,11 +8,13 @@ not allowed here.
 """
 
 import contextlib
+import errno
 import os
 import random
 import re
 import socket
 import struct
+import time
 import urllib.request
 
 import test_daemon as world
@@ -263,6 +265,45 @@ class Store(world.TestCase):
         self.kill(daemon)
         self.check_restored(self.serve(listener), 1)
         self.check_same([client])
+
+    def test_what_is_not_handed_over_is_not_parked(self):
+        """The service manager is what keeps it."""
+        path = self.manager.path
+        os.rename(path, path + '.away')
+        listener = self.listener()
+        daemon = self.start('--metrics.enabled', '--metrics.listen', f'127.0.0.1:{self.http}',
+                            config=f'[Relay]\nUpstream={self.up.name}\n', fds=[listener], names='relay',
+                            env={'NOTIFY_SOCKET': path})
+        client = self.client(listener.getsockname()[1])
+        wait_until(lambda: self.answered(client), what='it relays')
+        line = daemon.wait_line('<4>sessions would not outlive the process ')
+        self.assertEqual(fields(line)['reason'], os.strerror(errno.ENOENT))
+        self.assertEqual(self.metrics()['udp46_sessions_parked'], '0')
+        time.sleep(3.5)
+        self.assertEqual(len(daemon.find('outlive')), 1)
+        os.rename(path + '.away', path)
+        self.parked(1)
+        daemon.wait_line('<6>sessions would outlive the process again')
+
+    def test_it_is_tried_again_at_once_after_the_old_is_forgotten(self):
+        """Whoever dies soon after is no worse off."""
+        listener = self.listener()
+        daemon = self.serve(listener)
+        clients = self.clients(5, listener)
+        self.kill(daemon)
+        path, old = self.manager.path, set(self.manager.held)
+        os.rename(path, path + '.away')
+        daemon = self.start(config=f'[Relay]\nUpstream={self.up.name}\n',
+                            fds=[listener, *(held for _, held in self.manager.everything())],
+                            names=':'.join(['relay', *(name for name, _ in self.manager.everything())]),
+                            env={'NOTIFY_SOCKET': path})
+        daemon.wait_line('sessions restored ')
+        os.rename(path + '.away', path)
+        wait_until(lambda: len(set(self.manager.held) - old) == 3, 1, 'all is handed over')
+        self.assertEqual(daemon.find('outlive'), [])
+        self.kill(daemon)
+        self.serve(listener).wait_line('sessions restored sessions=5 ')
+        self.check_same(clients)
 
     def test_descriptors_that_are_none_of_ours(self):
         """Under our names; and more than one under a name."""
