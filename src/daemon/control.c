@@ -186,6 +186,8 @@ static void control_show_status(Control *control)
 {
         const WorkersTotals totals = workers_totals(control->workers);
 
+        if (control->restore.n_awaited > 0) /* what is counted now is not what there is */
+                return;
         status_update(&control->status, &totals, control->upstreams, n_names(control), clock_monotonic());
 }
 
@@ -258,24 +260,48 @@ static void control_store(Control *control)
 
 /* --- what the process before left --- */
 
-static void control_restored(void *userdata, Revival *revival)
+/* How many, and for which reasons: `limit 5, no_port 1`. */
+static void say_lost(Control *control, const Restore *restore, uint64_t lost)
 {
-        Control *control = userdata;
-        Restore *restore = &control->restore;
-        uint64_t lost = 0;
+        char reasons[256] = "";
+        LogRecord record;
+        size_t used = 0;
+
+        for (RevivalLoss loss = 0; loss < N_LOSSES && used < sizeof(reasons); loss++)
+                if (restore->n_lost[loss] > 0)
+                        used += (size_t)snprintf(reasons + used, sizeof(reasons) - used, "%s%s %" PRIu64,
+                                                 used > 0 ? ", " : "", revival_loss_names[loss], restore->n_lost[loss]);
+        log_record_begin(&record, &sentences[SENTENCE_LOST]);
+        log_record_add(&record, "UDP46_LOST", "%" PRIu64, lost);
+        log_record_add(&record, "UDP46_REASON", "%s", reasons);
+        (void)log_writer_send(control->writer, &record);
+}
+
+static void say_restored(Control *control, const Restore *restore)
+{
+        const uint64_t lost = restore_lost(restore);
         LogRecord record;
 
-        if (!restore_answered(restore, revival))
-                return;
-        for (RevivalLoss loss = 0; loss < N_LOSSES; loss++)
-                lost += restore->n_lost[loss];
         log_record_begin(&record, &sentences[SENTENCE_RESTORED]);
         log_record_add(&record, "UDP46_SESSIONS", "%" PRIu64, restore->n_restored);
         log_record_add(&record, "UDP46_LOST", "%" PRIu64, lost);
         log_record_add(&record, "UDP46_GAP_USEC", "%" PRIu64, restore->gap);
         (void)log_writer_send(control->writer, &record);
+        if (lost > 0)
+                say_lost(control, restore, lost);
+}
+
+static void control_restored(void *userdata, Revival *revival)
+{
+        Control *control = userdata;
+        Restore *restore = &control->restore;
+
+        if (!restore_answered(restore, revival))
+                return;
+        say_restored(control, restore);
         store_forget(control->store);
         restore_done(restore);
+        control_show_status(control);
         control_store_again(control);
 }
 
@@ -329,6 +355,8 @@ static int control_serve(Control *control)
         if (r < 0)
                 return r;
         control->serving = true;
+        if (control->restore.n_awaited > 0)
+                status_say("taking over the sessions of the process before");
         control_show_status(control);
         (void)sd_notify(0, "READY=1");
         return 0;

@@ -198,6 +198,15 @@ Address restore_address(const Restore *restore, const char *name, const char *up
         return (Address){0};
 }
 
+uint64_t restore_lost(const Restore *restore)
+{
+        uint64_t n = 0;
+
+        for (RevivalLoss loss = 0; loss < N_LOSSES; loss++)
+                n += restore->n_lost[loss];
+        return n;
+}
+
 bool restore_answered(Restore *restore, Revival *revival)
 {
         restore->n_restored += revival->n_restored;

@@ -30,4 +30,7 @@ Address restore_address(const Restore *restore, const char *name, const char *up
 
 /* A worker has adopted what was its. true: it was the last one. */
 bool restore_answered(Restore *restore, Revival *revival);
+
+/* For whatever reason. */
+uint64_t restore_lost(const Restore *restore);
 void restore_done(Restore *restore);

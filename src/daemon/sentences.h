@@ -20,6 +20,7 @@
         X(UPSTREAM_RESOLVED, LOG_INFO, "2734a967013546548307c8b48f38e2c7", "upstream resolved")                     \
         X(UPSTREAM_UNRESOLVED, LOG_WARNING, "8b3bb014691b430f96ffc14955a4c9bc", "upstream not resolved")            \
         X(RESTORED, LOG_INFO, "3f2c9a5be0d14f7c8b6a12d9c45e7f08", "sessions restored")                              \
+        X(LOST, LOG_WARNING, "5be8c0d1f7324a69b1e5d40c93a7268f", "sessions lost")                                   \
         X(NOT_KEPT, LOG_WARNING, "9d4e0b7c5a1f4e6b8c23f7d10a96be54", "sessions would not outlive the process")      \
         X(KEPT, LOG_INFO, "c7a2f91d3e684b05a4d8160be5f3927c", "sessions would outlive the process again")           \
         X(SESSION_CREATED, LOG_INFO, "6ba8315bc48c4dc1a9cd2019b72c2eaa", "session created")                         \

@@ -126,6 +126,12 @@ class Store(world.TestCase):
                           for reason in REASONS}, {reason: lost.get(reason, 0) for reason in REASONS})
         self.assertEqual((int(line['sessions']), int(line['lost'])), (n, sum(lost.values())), line)
         self.assertEqual(int(metrics['udp46_sessions_restored_total']), n)
+        if lost:
+            warning = fields(daemon.wait_line('<4>sessions lost '))
+            self.assertEqual(warning, {'lost': line['lost'],
+                                       'reason': ', '.join(f'{why} {lost[why]}' for why in REASONS if why in lost)})
+        else:
+            self.assertEqual(daemon.find('sessions lost'), [])
         wait_until(lambda: len({name[:22] for name in self.manager.held}) == 1, what='the old state is forgotten')
 
     def check_same(self, clients):
@@ -148,6 +154,21 @@ class Store(world.TestCase):
         daemon, clients = self.damaged(lambda image: None)
         self.check_restored(daemon, 10)
         self.check_same(clients)
+
+    def test_the_status_counts_what_was_taken_over(self):
+        """And says nothing of sessions before that."""
+        listener = self.listener()
+        daemon = self.serve(listener)
+        self.clients(10, listener)
+        self.kill(daemon)
+        self.manager.said.clear()
+        self.start(config=f'[Relay]\nUpstream={self.up.name}\n', env={'NOTIFY_SOCKET': self.manager.path},
+                   fds=[listener, *(held for _, held in self.manager.everything())],
+                   names=':'.join(['relay', *(name for name, _ in self.manager.everything())]))
+        said = wait_until(lambda: (lines := [line for line in list(self.manager.said) if line.startswith('STATUS=')])[1:]
+                          and lines, 1.5)
+        self.assertEqual(said[0], 'STATUS=taking over the sessions of the process before')
+        self.assertRegex(said[1], '^STATUS=10 sessions ')
 
     def test_an_image_of_another_version(self):
         """All that can be said of its sessions is how many there were."""
