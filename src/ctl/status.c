@@ -159,6 +159,29 @@ static void name_show(const Ctl *ctl, const json_t *name, const json_t *listener
                         listener_show(json_array_get(listeners, i));
 }
 
+/* What became of the sessions of the process before. */
+static void restored_show(const json_t *restored)
+{
+        uint64_t n = answer_count(restored, "sessions");
+        char text[SPAN_TEXT_MAX];
+        usec_t gap;
+
+        label("Taken over");
+        (void)printf("%" PRIu64 " session%s, %" PRIu64 " lost", n, plural(n), answer_count(restored, "lost"));
+        if (answer_span(restored, "gap_seconds", &gap))
+                (void)printf(", gap %s", span_format(text, gap));
+        (void)putchar('\n');
+}
+
+static void reload_show(const Ctl *ctl, const char *error)
+{
+        label("Reload");
+        (void)printf("%sfailed%s, the configuration before stays: ", terminal_shade(&ctl->terminal, SHADE_WARN),
+                     terminal_plain(&ctl->terminal));
+        text_put(stdout, error);
+        (void)putchar('\n');
+}
+
 static void status_show(const Ctl *ctl, const json_t *status)
 {
         const json_t *names = answer_part(status, "names"), *listeners = answer_part(status, "listeners");
@@ -174,6 +197,10 @@ static void status_show(const Ctl *ctl, const json_t *status)
                 label("Running");
                 (void)printf("for %s\n", span_format(text, uptime));
         }
+        if (*answer_text(status, "reload_error"))
+                reload_show(ctl, answer_text(status, "reload_error"));
+        if (json_is_object(answer_part(status, "restored")))
+                restored_show(answer_part(status, "restored"));
         sessions_show(status);
         for (size_t i = 0; i < json_array_size(names); i++)
                 name_show(ctl, json_array_get(names, i), listeners);

@@ -141,6 +141,7 @@ static void control_instruct(Control *control)
                            workers_n_descriptors(control->workers) + http_server_n_descriptors(control->http));
         if (whole.lowered)
                 say_lowered(control, &whole);
+        viewer_set_lowered(control->viewer, whole.lowered);
         order.limit = whole.sessions;
         control_order(control, &order);
         workers_set_host_ports(control->workers, whole.host_ports);
@@ -522,16 +523,16 @@ static int on_reload_signal(sd_event_source *source, const struct signalfd_sigin
         if (config) {
                 free(control->config);
                 control->config = config;
-                control->status.trouble[0] = '\0';
+                status_note_trouble(&control->status, "");
                 control_apply(control);
                 say(control, SENTENCE_RELOADED, NULL);
                 warn_of_unused_sections(control);
         } else {
                 char *rest = text;
 
+                status_note_trouble(&control->status, text);
                 for (const char *line; (line = strsep(&rest, "\n")) && *line;)
                         say(control, SENTENCE_RELOAD_FAILED, line);
-                (void)snprintf(control->status.trouble, sizeof(control->status.trouble), "%s", text);
         }
         control_show_status(control);
         if (control->serving)
@@ -587,7 +588,8 @@ static int control_start_http(Control *control, ListenerSockets *sockets)
 {
         int r;
 
-        r = viewer_new(&control->viewer, control->workers, control->upstreams, control->log, &control->restore);
+        r = viewer_new(&control->viewer, control->workers, control->upstreams, control->log, &control->restore,
+                       &control->status);
         if (r < 0)
                 return r;
         r = http_server_new(&control->http, control->event, viewer_source(control->viewer));

@@ -66,6 +66,21 @@ static void describe(Status *status, FILE *to, const WorkersTotals *totals, cons
         describe_upstreams(to, upstreams, n);
 }
 
+void status_note_trouble(Status *status, const char *problems)
+{
+        const size_t size = sizeof(status->trouble);
+        size_t n = 0;
+
+        for (const char *p = problems; *p && n + 2 < size; p++)
+                if (*p != '\n')
+                        status->trouble[n++] = (unsigned char)*p < ' ' || (unsigned char)*p >= 0x7f ? '?' : *p;
+                else if (p[1]) {
+                        status->trouble[n++] = ';';
+                        status->trouble[n++] = ' ';
+                }
+        status->trouble[n] = '\0';
+}
+
 void status_say(const char *text)
 {
         char line[sizeof(((Status *)NULL)->said)];

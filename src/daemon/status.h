@@ -9,10 +9,13 @@
 
 typedef struct Status {
         char said[512];
-        char trouble[256]; /* of the last reload; "" if there is none */
+        char trouble[256]; /* of the last reload, in ASCII and one line; "" if there is none */
         uint64_t forwarded[N_DIRECTIONS];
         usec_t counted;
 } Status;
+
+/* What was wrong with the last reload, a line each; "": nothing. */
+void status_note_trouble(Status *status, const char *problems);
 
 void status_update(Status *status, const WorkersTotals *totals, const Upstreams *upstreams, unsigned n_upstreams,
                    usec_t now);

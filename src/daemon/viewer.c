@@ -146,7 +146,8 @@ _Static_assert((int)VIEW_LOSSES == (int)N_LOSSES, "each has its place");
 
 static void fill_restored(const Viewer *viewer, ViewRestored *restored)
 {
-        *restored = (ViewRestored){.n = viewer->restore->n_restored,
+        *restored = (ViewRestored){.taken = viewer->restore->begun && viewer->restore->n_awaited == 0,
+                                   .n = viewer->restore->n_restored,
                                    .losses = revival_loss_names,
                                    .gap = viewer->restore->gap,
                                    .parked = workers_kept(viewer->workers).parked};
@@ -221,6 +222,11 @@ void viewer_set_watchdog(Viewer *viewer, usec_t when)
         viewer->watchdog = when;
 }
 
+void viewer_set_lowered(Viewer *viewer, const char *why)
+{
+        viewer->view.lowered = why;
+}
+
 /* --- walks --- */
 
 static void *walk_begin(void *userdata)
@@ -247,7 +253,8 @@ static void find_firsts(View *view, const Place *places)
                         view->places[i].first++;
 }
 
-int viewer_new(Viewer **ret, Workers *workers, const Upstreams *upstreams, const Log *log, const Restore *restore)
+int viewer_new(Viewer **ret, Workers *workers, const Upstreams *upstreams, const Log *log, const Restore *restore,
+               const Status *status)
 {
         _cleanup_(cleanup_viewer_free) Viewer *viewer = calloc(1, sizeof(Viewer));
 
@@ -262,6 +269,7 @@ int viewer_new(Viewer **ret, Workers *workers, const Upstreams *upstreams, const
                               .version = UDP46_VERSION,
                               .commit = UDP46_COMMIT,
                               .date = UDP46_DATE,
+                              .reload_trouble = status->trouble,
                               .n_places = workers_n_places(workers),
                               .n_names = workers_n_names(workers)};
         viewer->view.places = calloc(viewer->view.n_places, sizeof(ViewPlace));

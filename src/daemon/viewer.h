@@ -6,6 +6,7 @@
  */
 #include "base/log.h"
 #include "daemon/restore.h"
+#include "daemon/status.h"
 #include "daemon/upstreams.h"
 #include "daemon/workers.h"
 #include "http/view.h"
@@ -13,7 +14,8 @@
 typedef struct Viewer Viewer;
 
 /* All must live as long. 0 or -ENOMEM. */
-int viewer_new(Viewer **ret, Workers *workers, const Upstreams *upstreams, const Log *log, const Restore *restore);
+int viewer_new(Viewer **ret, Workers *workers, const Upstreams *upstreams, const Log *log, const Restore *restore,
+               const Status *status);
 Viewer *viewer_free(Viewer *viewer);
 DEFINE_CLEANUP(Viewer, viewer_free)
 
@@ -22,6 +24,9 @@ void viewer_sample(Viewer *viewer, usec_t now);
 
 /* When the service manager was last told that all is well. */
 void viewer_set_watchdog(Viewer *viewer, usec_t when);
+
+/* Why the session limit is lower than what is configured; NULL: it is not. The text must live as long. */
+void viewer_set_lowered(Viewer *viewer, const char *why);
 
 /* For the HTTP room. Lives as long as the viewer. */
 const ViewSource *viewer_source(Viewer *viewer);

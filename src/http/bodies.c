@@ -221,6 +221,24 @@ static json_t *name_object(const View *view, size_t i, usec_t asked)
                          json_age(view, health_is_silent(view, name) ? asked : 0));
 }
 
+/* What came from the process before; null if there was none, or before it is done. */
+static json_t *restored_object(const ViewRestored *restored)
+{
+        uint64_t lost = 0;
+
+        if (!restored->taken)
+                return json_null();
+        for (unsigned i = 0; i < VIEW_LOSSES; i++)
+                lost += restored->n_lost[i];
+        return json_pack("{s:o, s:o, s:f}", "sessions", json_number(restored->n), "lost", json_number(lost),
+                         "gap_seconds", (double)restored->gap / (double)USEC_PER_SEC);
+}
+
+static json_t *json_text(const char *text)
+{
+        return text && *text ? json_string(text) : json_null();
+}
+
 /* The sessions matter only for a verdict on somebody who is silent. */
 static unsigned status_walks(Body *body)
 {
@@ -248,13 +266,14 @@ static void status_end(Body *body, FILE *to)
                 (void)json_array_append_new(places, place_object(&view->places[i]));
         for (size_t i = 0; i < view->n_names; i++)
                 (void)json_array_append_new(names, name_object(view, i, body->asked[i]));
-        status = json_pack("{s:s, s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", view->version,
-                           "commit", view->commit, "date", view->date, "uptime_seconds",
+        status = json_pack("{s:s, s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+                           view->version, "commit", view->commit, "date", view->date, "uptime_seconds",
                            (double)usec_sub(view->now, view->started) / (double)USEC_PER_SEC, "health",
                            health_object(&health.finding), "recent", recent_object(&history), "sessions",
                            json_number(view->sessions), "unreplied", json_number(view->unreplied), "peak",
-                           json_number(view->peak), "limit", json_number(view->limit), "names", names, "listeners",
-                           places);
+                           json_number(view->peak), "limit", json_number(view->limit), "limit_lowered",
+                           json_text(view->lowered), "reload_error", json_text(view->reload_trouble), "restored",
+                           restored_object(&view->restored), "names", names, "listeners", places);
         (void)json_dumpf(status, to, JSON_INDENT(2));
         (void)fputc('\n', to);
         json_decref(status);

@@ -231,6 +231,13 @@ static void note_resolving(const View *view, Finding notes[static HEALTH_NOTES_M
         }
 }
 
+static void note_reload(const View *view, Finding notes[static HEALTH_NOTES_MAX], unsigned *n)
+{
+        if (*view->reload_trouble)
+                find(take_note(notes, n), HEALTH_WAITING, "Reload",
+                     "the last one failed, and the configuration before stays in force: %s", view->reload_trouble);
+}
+
 unsigned health_notes(const View *view, const History *history, Finding notes[static HEALTH_NOTES_MAX])
 {
         unsigned n = 0;
@@ -239,6 +246,7 @@ unsigned health_notes(const View *view, const History *history, Finding notes[st
         note_drops(history, notes, &n);
         note_kernel_drops(history, notes, &n);
         note_resolving(view, notes, &n);
+        note_reload(view, notes, &n);
         return n;
 }
 

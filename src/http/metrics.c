@@ -63,6 +63,8 @@
         X(GAP, "gauge", "udp46_restart_gap_seconds",                                                                  \
           "From the last work of the process before to the first of this one, NaN if there was none.")                \
         X(PARKED, "gauge", "udp46_sessions_parked", "Sessions whose sockets would outlive a crash now.")              \
+        X(RELOADED, "gauge", "udp46_config_last_reload_successful",                                                   \
+          "1 unless the last reload failed and the configuration before stays in force.")                             \
         X(LOG_LOST, "counter", "udp46_log_records_lost_total",                                                        \
           "Journal entries lost because the journal was too slow.")                                                   \
         X(WORKER_LATENCY, "gauge", "udp46_worker_latency_seconds",                                                    \
@@ -570,6 +572,7 @@ static void write_all(FILE *to, const View *view)
         plain(to, METRIC_SESSIONS_LIMIT, (double)view->limit);
         write_names(to, view);
         write_restored(to, &view->restored);
+        plain(to, METRIC_RELOADED, !*view->reload_trouble);
         plain(to, METRIC_LOG_LOST, (double)view->log_records_lost);
         plain(to, METRIC_WORKER_LATENCY, seconds(view->worker_latency));
         plain(to, METRIC_WATCHDOG_AGE, seconds(view->watchdog_age));

@@ -628,6 +628,20 @@ static void fact_span(FILE *to, const char *what, usec_t t)
         (void)fprintf(to, "<div><dt>%s</dt><dd>%s</dd></div>", what, html_format_span(text, t));
 }
 
+static void fact_restored(FILE *to, const ViewRestored *restored)
+{
+        char text[HTML_NUMBER_MAX];
+        uint64_t lost = 0;
+
+        for (unsigned i = 0; i < VIEW_LOSSES; i++)
+                lost += restored->n_lost[i];
+        (void)fputs("<div><dt>Sessions taken over</dt><dd>", to);
+        html_count(to, restored->n);
+        (void)fputs(", ", to);
+        html_count(to, lost);
+        (void)fprintf(to, " lost, gap %s</dd></div>", html_format_span(text, restored->gap));
+}
+
 static void write_process(const Page *page, FILE *to)
 {
         const View *view = page->view;
@@ -653,6 +667,8 @@ static void write_process(const Page *page, FILE *to)
         html_count(to, view->process.max_fds);
         (void)fputs("</dd></div>", to);
         fact_count(to, "Sessions opened", created);
+        if (view->restored.taken)
+                fact_restored(to, &view->restored);
         fact_count(to, "ICMP errors heard", icmp);
         fact_span(to, "Slowest worker answered in", view->worker_latency);
         fact_count(to, "Journal entries lost", view->log_records_lost);

@@ -35,6 +35,7 @@ enum { VIEW_LOSSES = 6 };
 
 /* Sessions of the process before. */
 typedef struct ViewRestored {
+        bool taken; /* there was a process before, and what it left was taken over */
         uint64_t n, n_lost[VIEW_LOSSES];
         const char *const *losses; /* what each is called */
         usec_t gap;                /* 0: there was no process before */
@@ -60,6 +61,8 @@ typedef struct View {
         int64_t clock_offset; /* µs */
         const char *version, *commit, *date;
         uint64_t sessions, peak, limit, unreplied;
+        const char *lowered;        /* why the limit is lower than what is configured; NULL: it is not */
+        const char *reload_trouble; /* why the last reload failed, and the configuration before stays; "": it did not */
         uint64_t log_records_lost;
         usec_t worker_latency; /* of the slowest worker's last answer */
         usec_t watchdog_age;   /* since the service manager was last told; 0: it wants nothing */

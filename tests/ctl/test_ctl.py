@@ -291,6 +291,38 @@ class Commands(CtlTest):
         self.begin('nowhere.example:51820')
         self.assertTrue(self.ctl('status', '--color=always', status=3)[0].startswith('\033[0;1;31m●'))
 
+    def test_a_failed_reload(self):
+        """It is there until a reload succeeds."""
+        good = f'[Relay]\nUpstream={self.home.name}\n[Relay office]\n'
+        self.assertNotIn('Reload', self.out('status'))
+        self.write_config(good.encode() + b'Foo=\xff\xfe\nBar=1\n')
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_line('reload failed', n=2)
+        self.assertRegex(self.out('status'), r'\n {6}Reload: failed, the configuration before stays: \S+:4: Foo=\?\?: '
+                                             r'unknown key; \S+:5: Bar=1: unknown key\n')
+        self.assertIn('\033[0;1;33mfailed', self.out('status', '--color=always'))
+        self.assertIn('udp46_config_last_reload_successful 0\n', self.out('metrics'))
+        self.write_config(good)
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_line('configuration reloaded')
+        self.assertNotIn('Reload', self.out('status'))
+        self.assertIsNone(json.loads(self.out('--json=short'))['reload_error'])
+        self.assertIn('udp46_config_last_reload_successful 1\n', self.out('metrics'))
+
+    def test_what_was_taken_over(self):
+        """Of the process before, if there was one"""
+        self.assertNotIn('Taken over', self.out('status'))
+        self.daemon.kill()
+        os.unlink(self.socket)
+        status = {'names': [{'upstream_address': '[::1]:1'}], 'listeners': [{}]}
+        for restored, text in (({'sessions': 1000, 'lost': 0, 'gap_seconds': 0.1754}, '1000 sessions, 0 lost, gap 175ms'),
+                               ({'sessions': 1, 'lost': 7, 'gap_seconds': 2.5}, '1 session, 7 lost, gap 2s')):
+            with self.subTest(text):
+                server = self.serve(http(json.dumps({**status, 'restored': restored})))
+                self.assertIn(f'\n  Taken over: {text}\n', self.out('status'))
+                server.close()
+                os.unlink(self.socket)
+
     def test_one_and_several(self):
         self.clients(self.ports[0], 1)
         text = self.out('status')

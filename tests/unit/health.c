@@ -21,6 +21,7 @@ static void begin(void)
         places[0] = (ViewPlace){.name = "relay", .n_workers = 1};
         places[1] = (ViewPlace){.name = "office", .n_workers = 1};
         view = (View){.now = NOW,
+                      .reload_trouble = "",
                       .started = STARTED,
                       .limit = 20,
                       .n_places = 1,
@@ -230,6 +231,25 @@ START_TEST(failing_questions)
 }
 END_TEST
 
+/* The relay goes on as before. */
+START_TEST(a_failed_reload)
+{
+        unsigned n;
+        Health health;
+
+        begin();
+        count(0, FORWARD, VERDICT_FORWARDED, 9);
+        names[0].last_reply = NOW;
+        view.reload_trouble = "udp46.conf:1: Foo=1: unknown key";
+        health = judge(&n);
+        ck_assert_uint_eq(n, 1);
+        ck_assert_str_eq(health.finding.word, "Yes");
+        ck_assert(!health.note_is_in);
+        ck_assert_str_eq(notes[0].text, "the last one failed, and the configuration before stays in force: "
+                                        "udp46.conf:1: Foo=1: unknown key");
+}
+END_TEST
+
 START_TEST(the_worst_name_speaks)
 {
         begin();
@@ -264,4 +284,5 @@ UNIT_SUITE("http/health", UNIT_TEST(no_address), UNIT_TEST(nothing_came_yet), UN
            UNIT_TEST(nothing_came_back), UNIT_TEST(answers_age), UNIT_TEST(losses_take_from_a_good_answer),
            UNIT_TEST(old_losses_are_over), UNIT_TEST(points_before),
            UNIT_TEST(kernel_drops_are_counted_from_the_first_sample_on), UNIT_TEST(full_tables),
-           UNIT_TEST(failing_questions), UNIT_TEST(the_worst_name_speaks), UNIT_TEST(long_texts))
+           UNIT_TEST(failing_questions), UNIT_TEST(a_failed_reload), UNIT_TEST(the_worst_name_speaks),
+           UNIT_TEST(long_texts))

@@ -26,6 +26,7 @@ static void init(void)
                       .names = names,
                       .n_names = 1,
                       .restored.losses = losses,
+                      .reload_trouble = "",
                       .now = 1000 * USEC_PER_SEC};
         unit_text_init(&text);
 }
@@ -100,6 +101,20 @@ START_TEST(buckets_are_cumulative)
 }
 END_TEST
 
+START_TEST(the_last_reload)
+{
+        init();
+        (void)written();
+        check_has("\nudp46_config_last_reload_successful 1\n");
+        unit_text_done(&text);
+        init();
+        view.reload_trouble = "udp46.conf:1: Foo=: unknown key";
+        (void)written();
+        check_has("\nudp46_config_last_reload_successful 0\n");
+        unit_text_done(&text);
+}
+END_TEST
+
 /* On different devices: one label, one series. */
 START_TEST(places_with_one_address_add_up)
 {
@@ -155,4 +170,4 @@ END_TEST
 
 UNIT_SUITE("http/metrics", UNIT_TEST(labels_are_escaped), UNIT_TEST(every_line_is_a_sample_or_a_comment),
            UNIT_TEST(numbers), UNIT_TEST(buckets_are_cumulative), UNIT_TEST(places_with_one_address_add_up),
-           UNIT_TEST(one_session))
+           UNIT_TEST(the_last_reload), UNIT_TEST(one_session))

@@ -9,6 +9,7 @@ not allowed here.
 
 import contextlib
 import errno
+import json
 import os
 import random
 import re
@@ -100,9 +101,12 @@ class Store(world.TestCase):
         self.manager.wait_for('READY=1')
         return daemon
 
+    def get(self, path):
+        with urllib.request.urlopen(f'http://127.0.0.1:{self.http}{path}', timeout=5) as answer:
+            return answer.read().decode()
+
     def metrics(self):
-        with urllib.request.urlopen(f'http://127.0.0.1:{self.http}/metrics', timeout=5) as answer:
-            return dict(line.rsplit(' ', 1) for line in answer.read().decode().splitlines() if not line.startswith('#'))
+        return dict(line.rsplit(' ', 1) for line in self.get('/metrics').splitlines() if not line.startswith('#'))
 
     def parked(self, n):
         wait_until(lambda: float(self.metrics()['udp46_sessions_parked']) == n)
@@ -126,6 +130,11 @@ class Store(world.TestCase):
                           for reason in REASONS}, {reason: lost.get(reason, 0) for reason in REASONS})
         self.assertEqual((int(line['sessions']), int(line['lost'])), (n, sum(lost.values())), line)
         self.assertEqual(int(metrics['udp46_sessions_restored_total']), n)
+        restored = json.loads(self.get('/debug/status'))['restored']
+        self.assertEqual((restored['sessions'], restored['lost']), (n, sum(lost.values())))
+        self.assertAlmostEqual(restored['gap_seconds'], int(line['gap_usec']) / 1e6, 5)
+        self.assertRegex(re.sub('<[^>]*>', '', self.get('/')),
+                         f"Sessions taken over{n}, {sum(lost.values())} lost, gap [0-9]")
         if lost:
             warning = fields(daemon.wait_line('<4>sessions lost '))
             self.assertEqual(warning, {'lost': line['lost'],
@@ -145,6 +154,8 @@ class Store(world.TestCase):
         """Ten sessions whose image is damaged before the next process gets it."""
         listener = self.listener()
         daemon = self.serve(listener)
+        self.assertIsNone(json.loads(self.get('/debug/status'))['restored'])
+        self.assertNotIn('taken over', self.get('/'))
         clients = self.clients(10, listener)
         self.kill(daemon)
         damage(self.manager.image())
