@@ -145,15 +145,29 @@ static const char *port_of(const char *address)
                                : "51820";
 }
 
-/* The listeners at which nothing has arrived, as a list; how many, and the first of them. */
-static size_t list_idle(const json_t *listeners, char *to, size_t size, const json_t **ret_first)
+/* Sessions to this name were taken over, and nobody has sent anything since: its clients are quiet, not kept away. */
+static bool is_quiet(const json_t *status, const char *name)
 {
+        for (size_t i = 0; i < json_array_size(names_of(status)); i++) {
+                const json_t *of = json_array_get(names_of(status), i);
+
+                if (strcmp(answer_text(of, "name"), name) == 0)
+                        return answer_count(of, "sessions") > 0 && traffic_of(status, name).received == 0;
+        }
+        return false;
+}
+
+/* The listeners at which nothing has arrived though it should have, as a list; how many, and the first of them. */
+static size_t list_idle(const json_t *status, char *to, size_t size, const json_t **ret_first)
+{
+        const json_t *listeners = listeners_of(status);
         size_t used = 0, n = 0;
 
         for (size_t i = 0; i < json_array_size(listeners) && used < size; i++) {
                 const json_t *listener = json_array_get(listeners, i);
 
-                if (answer_count(answer_part(listener, "client_to_upstream"), "received") > 0)
+                if (answer_count(answer_part(listener, "client_to_upstream"), "received") > 0 ||
+                    is_quiet(status, answer_text(listener, "name")))
                         continue;
                 used += (size_t)snprintf(to + used, size - used, "%s%.90s (%.64s)", n > 0 ? ", " : "",
                                          answer_text(listener, "listener"), answer_text(listener, "name"));
@@ -167,11 +181,20 @@ void check_arriving(Check *check, Step *step)
         Traffic traffic = traffic_of(check->status, NULL);
         char span[SPAN_TEXT_MAX], text[CHECK_TEXT_MAX] = "";
         const json_t *listeners = listeners_of(check->status), *first = NULL;
-        size_t n_idle = list_idle(listeners, text, sizeof(text) / 2, &first);
+        size_t n_idle = list_idle(check->status, text, sizeof(text) / 2, &first);
         usec_t uptime;
 
         if (json_array_size(listeners) == 0) {
                 step_unknown(step, "there is no listener");
+                return;
+        }
+        (void)answer_span(check->status, "uptime_seconds", &uptime);
+        (void)span_format(span, uptime);
+        if (n_idle == 0 && traffic.received == 0) {
+                const uint64_t n = answer_count(check->status, "sessions");
+
+                step_unknown(step, "%" PRIu64 " session%s taken over, and nothing has come since the restart, %s ago",
+                             n, n == 1 ? " was" : "s were", span);
                 return;
         }
         if (n_idle == 0) {
@@ -179,8 +202,6 @@ void check_arriving(Check *check, Step *step)
                           traffic.kernel_drops > 0 ? ", and others lost in a full receive buffer" : "");
                 return;
         }
-        (void)answer_span(check->status, "uptime_seconds", &uptime);
-        (void)span_format(span, uptime);
         if (traffic.received > 0)
                 step_unknown(step, "none has arrived at %s since the relay started, %s ago; %" PRIu64 " elsewhere",
                              text, span, traffic.received);
@@ -477,6 +498,7 @@ static bool is_full(const json_t *object)
 static void fail_full(Check *check, Step *step, const json_t *full, const char *name)
 {
         const uint64_t refused = traffic_of(check->status, name).table_full;
+        const char *lowered = answer_text(check->status, "limit_lowered");
         char whose[128] = "";
 
         if (name)
@@ -484,6 +506,13 @@ static void fail_full(Check *check, Step *step, const json_t *full, const char *
         step_fail(step, "%" PRIu64 " of %" PRIu64 " session%s%s taken; %" PRIu64 " datagram%s refused",
                   answer_count(full, "sessions"), answer_count(full, "limit"), plural(answer_count(full, "limit")),
                   whose, refused, plural(refused));
+        if (!name && *lowered) {
+                step_remedy(step,
+                            "Look with `udp46ctl sessions` for forged clients. There may be fewer sessions than "
+                            "configured: %.200s.",
+                            lowered);
+                return;
+        }
         step_remedy(step,
                     "Look with `udp46ctl sessions` for forged clients, then raise MaxSessions= in the section "
                     "[Relay%s%.64s] of udp46.conf.",

@@ -118,7 +118,7 @@ static void listener_show(const json_t *listener)
         direction_show("Reply", answer_part(listener, "upstream_to_client"));
 }
 
-static void upstream_show(const Ctl *ctl, const json_t *name)
+static void upstream_show(const Ctl *ctl, const json_t *name, bool restored)
 {
         const char *error = answer_text(name, "resolve_error"), *address = answer_text(name, "upstream_address"),
                    *upstream = answer_text(name, "upstream");
@@ -140,10 +140,10 @@ static void upstream_show(const Ctl *ctl, const json_t *name)
         (void)putchar('\n');
         if (strcmp(address, upstream) != 0)
                 age_show("Resolved", name, "resolved_age_seconds", "never");
-        age_show("Last reply", name, "reply_age_seconds", "none yet");
+        age_show("Last reply", name, "reply_age_seconds", restored ? "none since the restart" : "none yet");
 }
 
-static void name_show(const Ctl *ctl, const json_t *name, const json_t *listeners)
+static void name_show(const Ctl *ctl, const json_t *name, const json_t *listeners, bool restored)
 {
         const json_t *health = answer_part(name, "health");
         const char *text = answer_text(name, "name");
@@ -152,7 +152,7 @@ static void name_show(const Ctl *ctl, const json_t *name, const json_t *listener
         dot_show(ctl, health);
         text_put(stdout, text);
         health_show(health);
-        upstream_show(ctl, name);
+        upstream_show(ctl, name, restored);
         sessions_show(name);
         for (size_t i = 0; i < json_array_size(listeners); i++)
                 if (strcmp(answer_text(json_array_get(listeners, i), "name"), text) == 0)
@@ -185,7 +185,7 @@ static void reload_show(const Ctl *ctl, const char *error)
 static void status_show(const Ctl *ctl, const json_t *status)
 {
         const json_t *names = answer_part(status, "names"), *listeners = answer_part(status, "listeners");
-        const json_t *health = answer_part(status, "health");
+        const json_t *health = answer_part(status, "health"), *restored = answer_part(status, "restored");
         char text[SPAN_TEXT_MAX];
         usec_t uptime;
 
@@ -199,11 +199,11 @@ static void status_show(const Ctl *ctl, const json_t *status)
         }
         if (*answer_text(status, "reload_error"))
                 reload_show(ctl, answer_text(status, "reload_error"));
-        if (json_is_object(answer_part(status, "restored")))
-                restored_show(answer_part(status, "restored"));
+        if (json_is_object(restored))
+                restored_show(restored);
         sessions_show(status);
         for (size_t i = 0; i < json_array_size(names); i++)
-                name_show(ctl, json_array_get(names, i), listeners);
+                name_show(ctl, json_array_get(names, i), listeners, json_is_object(restored));
 }
 
 int status_run(Ctl *ctl)

@@ -166,7 +166,9 @@ static int take_all(Restore *restore, const Store *store, const Workers *workers
         if (!unread)
                 return -ENOMEM;
         for (unsigned i = 0; i < store->n; i++) {
-                (void)leg_pool_add(pool, &store->states[i].queue, i);
+                if (leg_pool_add(pool, &store->states[i].queue, i) == -EMFILE)
+                        for (unsigned k = 0; k < restore->n_workers; k++)
+                                restore->revivals[k].unread = true;
                 unread[i] = loss_of_image(take_image(restore, workers, &store->states[i]));
         }
         revivals_match(restore->revivals, restore->n_workers, pool);

@@ -112,6 +112,11 @@ static void judge_unanswered(Finding *finding, const View *view, const ViewName 
                 find(finding, HEALTH_WAITING, "Waiting",
                      "for the first honest datagram to %s: so far %s came, from where nobody can have sent",
                      name->upstream, html_format_count(n, dropped));
+        else if (name->sessions > 0) /* nothing came that could have opened them */
+                find(finding, HEALTH_WAITING, "Waiting",
+                     "%s session%s to %s %s taken over, and nothing has come since the restart",
+                     html_format_count(n, name->sessions), name->sessions == 1 ? "" : "s", name->upstream,
+                     name->sessions == 1 ? "is" : "are");
         else
                 find(finding, HEALTH_WAITING, "Waiting", "for the first datagram from a client to %s", name->upstream);
 }

@@ -194,7 +194,7 @@ static int by_last_use(const void *a, const void *b)
         return (one->nth > two->nth) - (one->nth < two->nth);
 }
 
-static RevivalLoss loss_of(int r)
+static RevivalLoss loss_of(int r, bool unread)
 {
         switch (r) {
         case -EBADMSG:
@@ -202,7 +202,7 @@ static RevivalLoss loss_of(int r)
         case -EDQUOT:
                 return LOSS_LIMIT;
         case -EADDRINUSE:
-                return LOSS_NO_PORT;
+                return unread ? LOSS_FAILED : LOSS_NO_PORT;
         default:
                 return LOSS_FAILED;
         }
@@ -220,7 +220,7 @@ void revival_adopt(Revival *revival, Relay *relay, Keeper *keeper, usec_t now)
 
                 if (r < 0) {
                         if (r != -EEXIST) /* an older process had it too */
-                                revival->n_lost[loss_of(r)]++;
+                                revival->n_lost[loss_of(r, revival->unread)]++;
                         continue;
                 }
                 revival->n_restored++;

@@ -67,6 +67,8 @@ typedef struct RevivalItem {
 typedef struct Revival {
         size_t n, room;
         RevivalItem *items;
+        bool unread; /* descriptors were short: sockets stayed where they were, with their ports, which nobody else has
+                      */
         uint64_t n_restored, n_lost[N_LOSSES];
         usec_t gap;   /* since the earlier process last worked, when it was done; 0: there was none */
         usec_t alive; /* when that was */

@@ -319,7 +319,9 @@ class Commands(CtlTest):
                                ({'sessions': 1, 'lost': 7, 'gap_seconds': 2.5}, '1 session, 7 lost, gap 2s')):
             with self.subTest(text):
                 server = self.serve(http(json.dumps({**status, 'restored': restored})))
-                self.assertIn(f'\n  Taken over: {text}\n', self.out('status'))
+                said = self.out('status')
+                self.assertIn(f'\n  Taken over: {text}\n', said)
+                self.assertIn('\n  Last reply: none since the restart\n', said)
                 server.close()
                 os.unlink(self.socket)
 
@@ -1155,6 +1157,23 @@ class Check(CtlTest):
         self.assertEqual(step['fact'], 'no datagram has arrived since the relay started, 1h ago')
         self.assertIn('UDP port 51820', step['remedy'])
 
+    def test_arriving_since_a_restart(self):
+        """Clients that are quiet are not kept away."""
+        for quiet in True, False:
+            self.fake_status(received=0, datagrams=0, sessions=3)
+            text = json.loads(self.out('--json=short'))
+            if not quiet:
+                text['names'].append({'name': 'office', 'upstream': '[::1]:2', 'upstream_address': '[::1]:2', 'sessions': 0})
+                text['listeners'].append({**text['listeners'][0], 'listener': '192.0.2.1:443', 'name': 'office'})
+                os.unlink(self.socket)
+                self.serve(http(json.dumps(text)))
+            step = self.check(None if quiet else 'arriving')['arriving']
+            if quiet:
+                self.assertEqual((step['result'], step['remedy']), ('unknown', None))
+                self.assertEqual(step['fact'], '3 sessions were taken over, and nothing has come since the restart, 1h ago')
+            else:
+                self.assertIn('UDP port 443', step['remedy'])
+
     def test_one_listener_of_two(self):
         home = self.upstream(answer=lambda data: data)
         port, other = self.begin(None, n=2, config=f'[Relay]\nUpstream={home.name}\n[Relay office]\nUpstream=[::1]:9\n')
@@ -1307,15 +1326,16 @@ class Check(CtlTest):
         self.assertIn(f'must let in UDP from the upstream\'s port {self.home.port}', steps['replies']['remedy'])
 
     def fake_status(self, received=100, datagrams=50, address='[::1]:1', error=None, age=1.0, asked=None, icmp=0, drops=None,
-                    recent=None):
+                    recent=None, sessions=0, **more):
         """A relay that has run for an hour"""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.socket)
         name = {'name': 'relay', 'upstream': address or 'home.example:1', 'upstream_address': address, 'resolve_error': error,
-                'reply_age_seconds': age, 'asked_age_seconds': asked}
+                'reply_age_seconds': age, 'asked_age_seconds': asked, 'sessions': sessions}
         listener = {'listener': '192.0.2.1:51820', 'name': 'relay', 'icmp_errors': icmp,
                     'client_to_upstream': {'received': received, 'datagrams': datagrams, 'drops': drops or {}}}
         return self.serve(http(json.dumps({'uptime_seconds': 3600, 'recent': {'seconds': 59.1, **(recent or {})},
+                                           'sessions': sessions, **more,
                                            'names': [name], 'listeners': [listener]})))
 
     def test_replies_that_ended(self):
@@ -1367,6 +1387,18 @@ class Check(CtlTest):
         step = self.check('limits')['limits']
         self.assertEqual(step['fact'], '2 of 2 sessions taken; 1 datagram refused')
         self.assertIn('MaxSessions= in the section [Relay] of udp46.conf', step['remedy'])
+
+    def test_a_limit_that_was_lowered(self):
+        """MaxSessions= would not help."""
+        why = 'each session takes a file descriptor, see LimitNOFILE='
+        self.fake_status(sessions=7, limit=7, limit_lowered=why)
+        step = self.check('limits')['limits']
+        self.assertIn(f'fewer sessions than configured: {why}.', step['remedy'])
+        self.assertNotIn('MaxSessions=', step['remedy'])
+        home = self.upstream(answer=lambda data: data)
+        os.unlink(self.socket)
+        self.begin(home, '--max-sessions', '1000000')
+        self.assertIn('see ', json.loads(self.out('--json=short'))['limit_lowered'])
 
     def test_limits_of_a_name(self):
         home = self.upstream(answer=lambda data: data)

@@ -79,6 +79,20 @@ START_TEST(nothing_came_yet)
 }
 END_TEST
 
+START_TEST(nothing_came_since_the_restart)
+{
+        begin();
+        names[0].sessions = 1;
+        check(HEALTH_WAITING, "Waiting",
+              "1 session to home.example:51820 is taken over, and nothing has come since the restart");
+        names[0].sessions = 900;
+        check(HEALTH_WAITING, "Waiting",
+              "900 sessions to home.example:51820 are taken over, and nothing has come since the restart");
+        count(0, FORWARD, VERDICT_FORWARDED, 1);
+        check(HEALTH_DOUBTFUL, "No answer yet", "1 datagram went to home.example:51820, and nothing has come back");
+}
+END_TEST
+
 START_TEST(nothing_could_be_sent)
 {
         begin();
@@ -280,9 +294,9 @@ START_TEST(long_texts)
 }
 END_TEST
 
-UNIT_SUITE("http/health", UNIT_TEST(no_address), UNIT_TEST(nothing_came_yet), UNIT_TEST(nothing_could_be_sent),
-           UNIT_TEST(nothing_came_back), UNIT_TEST(answers_age), UNIT_TEST(losses_take_from_a_good_answer),
-           UNIT_TEST(old_losses_are_over), UNIT_TEST(points_before),
+UNIT_SUITE("http/health", UNIT_TEST(no_address), UNIT_TEST(nothing_came_yet), UNIT_TEST(nothing_came_since_the_restart),
+           UNIT_TEST(nothing_could_be_sent), UNIT_TEST(nothing_came_back), UNIT_TEST(answers_age),
+           UNIT_TEST(losses_take_from_a_good_answer), UNIT_TEST(old_losses_are_over), UNIT_TEST(points_before),
            UNIT_TEST(kernel_drops_are_counted_from_the_first_sample_on), UNIT_TEST(full_tables),
            UNIT_TEST(failing_questions), UNIT_TEST(a_failed_reload), UNIT_TEST(the_worst_name_speaks),
            UNIT_TEST(long_texts))

@@ -282,6 +282,33 @@ class Store(world.TestCase):
             self.check_same({i: clients[i] for i in range(0, limit, 50)})
             self.parked(limit)
 
+    def test_fewer_files_than_there_were(self):
+        """What cannot be read for want of descriptors has failed, though its port is taken: by its own socket."""
+        listener = self.listener()
+        listener.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
+        daemon = self.serve(listener, nofile=1000)
+        self.clients(600, listener)
+        self.kill(daemon)
+        daemon = self.serve(listener, nofile=450)
+        line = fields(daemon.wait_line('<6>sessions restored '))
+        self.assertGreater(int(line['sessions']), 50)
+        self.assertEqual(int(line['sessions']) + int(line['lost']), 600)
+        metrics = self.metrics()
+        lost = {reason: int(metrics[f'udp46_sessions_not_restored_total{{reason="{reason}"}}']) for reason in REASONS}
+        self.assertEqual({reason for reason in REASONS if lost[reason]} - {'failed', 'limit'}, set(), lost)
+        self.assertGreater(lost['failed'], 0)
+
+    def test_quiet_clients(self):
+        """Nobody is told to wait for the first datagram, or to open a firewall."""
+        listener = self.listener()
+        daemon = self.serve(listener)
+        self.clients(3, listener)
+        self.kill(daemon)
+        daemon = self.serve(listener)
+        self.check_restored(daemon, 3)
+        self.assertEqual(json.loads(self.get('/debug/status'))['health']['text'],
+                         f'3 sessions to {self.up.name} are taken over, and nothing has come since the restart')
+
     def test_the_manager_hears_nothing_at_first(self):
         """What could not be handed over is handed over as soon as it can be."""
         path = self.manager.path
