@@ -12,6 +12,9 @@
 
 enum { OUTPUT_MAX = 16 * 1024, FILTER_MAX = 1024 * 1024, WORDS_MAX = 64 };
 
+/* An image and the two ends of a queue. */
+enum { KEPT_OF_A_WORKER = 3 };
+
 /* --- systemd --- */
 
 /* The value in lines of `Key=value`, cut out of them; "" if there is none. The text is changed. */
@@ -142,8 +145,52 @@ void check_configuration(Check *check, Step *step)
                 step_unknown(step, "%.400s", said);
         else {
                 step_fail(step, "%.500s", said);
-                step_remedy(step, "Mend that, see udp46.conf(5), then `udp46 --check-config && systemctl start "
-                                  "udp46.service`.");
+                if (unit_show(check, "udp46.service", "ActiveState", said) && strcmp(said, "active") == 0)
+                        step_remedy(step, "Mend that, see udp46.conf(5), then `udp46 --check-config && systemctl "
+                                          "reload udp46.service`. Meanwhile the relay works with what it read before; "
+                                          "a restart would end it, and all sessions.");
+                else
+                        step_remedy(step, "Mend that, see udp46.conf(5), then `udp46 --check-config && systemctl "
+                                          "start udp46.service`.");
+        }
+}
+
+/* --- what outlives a restart --- */
+
+/* As many as workers share an address. */
+static unsigned long count_workers(const json_t *status)
+{
+        const json_t *listeners = answer_part(status, "listeners");
+        uint64_t most = 1;
+
+        for (size_t i = 0; i < json_array_size(listeners); i++) {
+                uint64_t n = answer_count(json_array_get(listeners, i), "workers");
+
+                most = n > most ? n : most;
+        }
+        return most;
+}
+
+/* There may be more while a process takes over. To have none may be meant, so that nothing fails here. */
+void check_kept(Check *check, Step *step)
+{
+        const unsigned long wanted = KEPT_OF_A_WORKER * count_workers(check->status);
+        char value[OUTPUT_MAX], *end;
+        unsigned long n;
+
+        if (!unit_state(check, step, "udp46.service", value))
+                return;
+        (void)unit_show(check, "udp46.service", "NFileDescriptorStore", value);
+        n = strtoul(value, &end, 10);
+        if (!*value || *end)
+                step_unknown(step, "systemd does not say what it holds");
+        else if (n >= wanted)
+                step_good(step, "systemd holds what the sessions need to outlive a restart, %lu descriptors", n);
+        else {
+                step_unknown(step, "sessions would not outlive a restart: systemd holds %lu descriptor%s of %lu", n,
+                             plural(n), wanted);
+                step_remedy(step, "If they shall, see FileDescriptorStoreMax= and LimitNOFILE= of udp46.service, and "
+                                  "`journalctl -u udp46.service -p warning`.");
         }
 }
 

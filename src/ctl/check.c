@@ -21,7 +21,7 @@ static const struct {
                 {"listening", check_listening, true}, {"arriving", check_arriving, true},
                 {"allowed", check_allowed, true},     {"resolved", check_resolved, true},
                 {"reachable", check_reachable, true}, {"replies", check_replies, true},
-                {"limits", check_limits, true},
+                {"limits", check_limits, true},       {"kept", check_kept, true},
 };
 
 enum { N_STEPS = sizeof(steps) / sizeof(steps[0]) };

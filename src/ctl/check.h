@@ -38,6 +38,8 @@ void step_remedy(Step *step, const char *format, ...) __attribute__((format(prin
 void check_socket(Check *check, Step *step);
 void check_configuration(Check *check, Step *step);
 void check_service(Check *check, Step *step);
+/* Only called if the relay answered. */
+void check_kept(Check *check, Step *step);
 /* Who may have thrown away what did not arrive at this port, as a sentence. */
 void host_blame_filter(const Check *check, const char *port, char *to, size_t size);
 /* Clients are selected in udp46.socket. */

@@ -32,7 +32,7 @@ import test_daemon as world  # noqa: E402
 
 CTL = os.environ.get('UDP46CTL_BINARY') or os.path.join(os.path.dirname(os.path.abspath(world.BINARY)), 'udp46ctl')
 STEPS = ['socket', 'configuration', 'service', 'http', 'listening', 'arriving', 'allowed', 'resolved', 'reachable',
-         'replies', 'limits']
+         'replies', 'limits', 'kept']
 NOWHERE = '2001:db8:ffff::1'  # no route leads there
 
 
@@ -1034,7 +1034,7 @@ class Check(CtlTest):
         for step in steps.values():
             self.assertIn(step['result'], ('ok', 'fail', 'unknown'))
             self.assertTrue(step['fact'])
-            if step['step'] != 'arriving' or step['result'] == 'ok':  # which says whom to suspect before it is certain
+            if step['step'] not in ('arriving', 'kept') or step['result'] == 'ok':  # where something is suspected only
                 self.assertEqual(bool(step['remedy']), step['result'] == 'fail', step)
         if first:
             self.assertEqual(report['remedy'], steps[first]['remedy'])
@@ -1049,6 +1049,7 @@ class Check(CtlTest):
         command = exec_start or f'{world.BINARY} --config {self.config_path}'
         lines.append(f'"udp46.service ExecStart") echo "ExecStart={{ path={world.BINARY} ; argv[]={command} ; ignore_errors=no }}";;')
         lines.append('"udp46.socket IPAddressDeny") echo "IPAddressDeny=$DENY";;')
+        lines.append('"udp46.service NFileDescriptorStore") echo "NFileDescriptorStore=${STORED-3}";;')
         self.script('systemctl', '[ "$1 $2 $4" = "show --property --" ] || exit 9\ncase "$5 $3" in\n' + '\n'.join(lines)
                     + '\n*) exit 1;; esac\n')
 
@@ -1069,8 +1070,8 @@ class Check(CtlTest):
         self.assertRegex(steps['limits']['fact'], r'^1 of 14116 sessions taken, and nothing dropped in the last \d+\w+$')
         text = self.out('check')
         self.assertTrue(text.endswith('\nAll steps pass.\n'), text)
-        self.assertEqual([line.split()[:2] for line in text.splitlines()[:11]], [['ok', step] for step in STEPS])
-        self.assertEqual(len(self.out('check', '--no-legend').splitlines()), 11)
+        self.assertEqual([line.split()[:2] for line in text.splitlines()[:12]], [['ok', step] for step in STEPS])
+        self.assertEqual(len(self.out('check', '--no-legend').splitlines()), 12)
         self.assertEqual(json.loads(self.out('check', '--json=pretty'))['first_failure'], None)
 
     def test_without_systemd(self):
@@ -1078,7 +1079,7 @@ class Check(CtlTest):
         self.script('systemctl', 'echo "System has not been booted with systemd as init system"; exit 1\n')
         steps = self.check(None)
         self.assertEqual([steps[step]['result'] for step in STEPS[:4]], ['unknown'] * 3 + ['ok'])
-        self.assertIn('No step fails; 3 are unknown.', self.out('check'))
+        self.assertIn('No step fails; 4 are unknown.', self.out('check'))
 
     def test_a_systemctl_that_hangs(self):
         self.relay_that_works()
@@ -1114,6 +1115,33 @@ class Check(CtlTest):
         self.assertEqual(self.check(None)['configuration']['result'], 'unknown')
         self.systemd('/nonexistent/udp46')
         self.assertEqual(self.check(None)['configuration']['result'], 'unknown')
+
+    def test_a_configuration_with_mistakes_while_the_relay_works(self):
+        """Nothing is to be started."""
+        self.relay_that_works()
+        self.write_config('[Relay]\nUpstream=nonsense\n')
+        for state, word in ('active', 'reload'), ('inactive', 'start'), ('failed', 'start'):
+            with self.subTest(state):
+                self.systemd(service=state)
+                remedy = self.check('configuration')['configuration']['remedy']
+                self.assertIn(f'`udp46 --check-config && systemctl {word} udp46.service`', remedy)
+                self.assertEqual('works with what it read before' in remedy, state == 'active')
+
+    def test_kept(self):
+        """Three descriptors for each worker; more while it takes over"""
+        self.systemd()
+        port, home = self.relay_that_works()
+        for stored, result in ('3', 'ok'), ('6', 'ok'), ('0', 'unknown'), ('2', 'unknown'), ('', 'unknown'), ('x', 'unknown'):
+            with self.subTest(stored):
+                step = self.check(None, STORED=stored)['kept']
+                self.assertEqual(step['result'], result)
+                self.assertEqual('FileDescriptorStoreMax=' in (step['remedy'] or ''), stored in ('0', '2'))
+        self.assertIn('holds 0 descriptors of 3', self.check(None, STORED='0')['kept']['fact'])
+        self.assertIn('\nNot known: kept. If they shall, ', self.out('check', STORED='0'))
+        self.daemon.kill()
+        os.unlink(self.socket)
+        self.fake_status(workers=4)
+        self.assertIn('holds 3 descriptors of 12', self.check(None)['kept']['fact'])
 
     def test_a_configuration_that_may_not_be_read(self):
         self.systemd('/fake/udp46')
@@ -1326,13 +1354,13 @@ class Check(CtlTest):
         self.assertIn(f'must let in UDP from the upstream\'s port {self.home.port}', steps['replies']['remedy'])
 
     def fake_status(self, received=100, datagrams=50, address='[::1]:1', error=None, age=1.0, asked=None, icmp=0, drops=None,
-                    recent=None, sessions=0, **more):
+                    recent=None, sessions=0, workers=1, **more):
         """A relay that has run for an hour"""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.socket)
         name = {'name': 'relay', 'upstream': address or 'home.example:1', 'upstream_address': address, 'resolve_error': error,
                 'reply_age_seconds': age, 'asked_age_seconds': asked, 'sessions': sessions}
-        listener = {'listener': '192.0.2.1:51820', 'name': 'relay', 'icmp_errors': icmp,
+        listener = {'listener': '192.0.2.1:51820', 'name': 'relay', 'icmp_errors': icmp, 'workers': workers,
                     'client_to_upstream': {'received': received, 'datagrams': datagrams, 'drops': drops or {}}}
         return self.serve(http(json.dumps({'uptime_seconds': 3600, 'recent': {'seconds': 59.1, **(recent or {})},
                                            'sessions': sessions, **more,
