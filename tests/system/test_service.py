@@ -54,13 +54,15 @@ class Package(LabTest):
         return self.machine.run("dpkg-query", "--show", "--showformat=${Version}", "udp46").stdout
 
     def upgrade(self):
-        """The same package with a later version"""
+        """The same package with a later version. What dpkg said."""
         self.machine.path("/var/tmp/old.deb").write_bytes(self.deb.read_bytes())
+        self.machine.run("rm", "-rf", "/var/tmp/new")
         self.machine.run("dpkg-deb", "--raw-extract", "/var/tmp/old.deb", "/var/tmp/new")
         control = self.machine.path("/var/tmp/new/DEBIAN/control")
         control.write_text(re.sub(r"(?m)^Version: .*", r"\g<0>+later", control.read_text()))
         self.machine.run("dpkg-deb", "--build", "/var/tmp/new", "/var/tmp/new.deb")
-        self.machine.install(self.machine.path("/var/tmp/new.deb"))
+        done = self.machine.install(self.machine.path("/var/tmp/new.deb"))
+        return done.stdout + done.stderr
 
     def test_installed_files(self):
         self.install()
@@ -134,6 +136,47 @@ class Package(LabTest):
         self.assertEqual(self.machine.path(self.CONFIGURATION).read_text(), configuration)
         self.assert_relayed(client)
         self.assertEqual(self.running(), before)
+
+    def test_upgrade_with_a_mistake_in_the_configuration(self):
+        """It is told, and not restarted: the version before goes on with its sessions."""
+        self.install()
+        self.configure_upstream()
+        self.enable()
+        self.upstream()
+        client = self.client()
+        self.assert_relayed(client)
+        pid = self.machine.show("udp46.service", "MainPID")
+        self.configure("[Relay]\nUpstream=nonsense\n")
+        said = self.upgrade()
+        self.assertTrue(self.version().endswith("+later"))
+        self.assertIn("udp46.conf:2: Upstream=nonsense", said)
+        self.assertIn("THE RELAY WAS NOT RESTARTED", said)
+        self.assertEqual(self.machine.show("udp46.service", "MainPID"), pid)
+        self.assert_relayed(client)
+        self.configure_upstream()
+        self.machine.systemctl("restart", "udp46.service")
+        self.assert_relayed(client)
+        self.assertEqual([entry["UDP46_SESSIONS"] for entry in self.said("sessions restored")], ["1"])
+
+    def test_upgrade_where_flags_say_what_the_file_does_not(self):
+        """The command line of the service counts, and one that is not udp46's is left alone."""
+        self.install()
+        self.configure("[Relay]\n")
+        for command in (f"/usr/sbin/udp46 --upstream [{Lab.HOME}]:51820",
+                        f"/bin/sh -c 'exec /usr/sbin/udp46 --upstream [{Lab.HOME}]:51820'"):
+            with self.subTest(command):
+                self.drop_in("udp46.service", f"[Service]\nExecStart=\nExecStart={command}\n")
+                if self.state() != "active":
+                    self.enable()
+                    self.upstream()
+                    client = self.client()
+                else:
+                    self.machine.systemctl("restart", "udp46.service")
+                self.assert_relayed(client)
+                pid = self.machine.show("udp46.service", "MainPID")
+                self.assertNotIn("NOT RESTARTED", self.upgrade())
+                self.assertNotEqual(self.machine.show("udp46.service", "MainPID"), pid)
+                self.assert_relayed(client)
 
     def test_upgrade_while_it_does_not(self):
         self.install()

@@ -276,6 +276,10 @@ class State(Installed):
         self.assertGreater(int(entry["UDP46_SESSIONS"]), SESSIONS // 4)
         self.assertEqual(int(entry["UDP46_SESSIONS"]) + int(entry["UDP46_LOST"]), SESSIONS)
         self.assertEqual(self.state(), "active")
+        time.sleep(1)                                         # less than a tick: what is kept is kept at once
+        self.machine.systemctl("restart", "udp46.service")
+        again = self.restored(2)
+        self.assertGreater(int(again["UDP46_SESSIONS"]), SESSIONS // 4)
         streams.report()
 
     def test_nothing_can_be_kept(self):
@@ -290,6 +294,10 @@ class State(Installed):
                 self.kill()
                 self.until_relayed(client)
                 self.assertEqual(self.state(), "active")
+                if line.startswith("System"):                 # what the manager refuses itself we cannot know
+                    until(lambda: self.said("sessions would not outlive the process"), "it is said")
+                self.assertIn("unknown  kept           sessions would not outlive a restart: systemd holds 0 descriptors of 3",
+                              self.machine.run("udp46ctl", "check", check=False).stdout)
 
     def test_what_strangers_left_in_the_store(self):
         """Descriptors of our names that are no images and no queues: they cost nothing but themselves."""
