@@ -83,7 +83,7 @@ static void note_upstream(Control *control, unsigned i)
 
 static void order_upstream(Control *control, unsigned i, const Address *address)
 {
-        const WorkerOrder order = {.kind = WORKER_SET_UPSTREAM, .policy = (uint16_t)i, .address = *address};
+        const WorkerOrder order = {.kind = WORKER_SET_UPSTREAM, .policy = (uint16_t)i, .targets = {.n = 1, .addresses = {*address}}};
 
         if (address->family != 0)
                 control_order(control, &order);

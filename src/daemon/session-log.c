@@ -36,7 +36,7 @@ static void add_session(LogRecord *record, const Session *session)
         Address upstream;
 
         if (udp_peer(session->leg.fd, &upstream) < 0)
-                upstream = listener->policy->upstream.address;
+                upstream = upstream_peer(&listener->policy->upstream, &session->leg);
         log_record_add(record, "UDP46_SESSION", "%016" PRIx64, session->record.id);
         log_record_add(record, "UDP46_LISTENER", "%s", address_format(text, &listener->bound));
         log_record_add(record, "UDP46_CLIENT", "%s", address_format(text, &client));

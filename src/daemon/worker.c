@@ -105,7 +105,6 @@ static int on_timer(sd_event_source *source, uint64_t at, void *userdata)
 static void worker_obey(Worker *worker, const WorkerOrder *order)
 {
         WorkerAnswer answer = {0};
-        Upstream *upstream;
 
         switch (order->kind) {
         case WORKER_PING:
@@ -120,9 +119,7 @@ static void worker_obey(Worker *worker, const WorkerOrder *order)
                 policy_set(worker->relay->policies[order->policy], &order->settings);
                 break;
         case WORKER_SET_UPSTREAM:
-                upstream = &worker->relay->policies[order->policy]->upstream;
-                if (!address_equal(&upstream->address, &order->address)) /* else each leg would be connected anew */
-                        upstream_set_address(upstream, &order->address);
+                upstream_set_targets(&worker->relay->policies[order->policy]->upstream, &order->targets);
                 break;
         case WORKER_SET_SOURCES:
                 upstream_set_sources(&worker->relay->policies[order->policy]->upstream, order->sources);

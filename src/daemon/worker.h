@@ -30,7 +30,7 @@ typedef struct WorkerOrder {
                 uint64_t ping;
                 uint64_t limit;
                 PolicySettings settings;
-                Address address;
+                UpstreamTargets targets;
                 Sources *sources; /* the worker's from then on */
                 Listing *listing; /* the worker's until it answers */
                 Revival *revival; /* likewise */

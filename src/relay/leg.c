@@ -12,9 +12,13 @@ static int named(int r)
         return r == -EAGAIN ? -EADDRINUSE : r;
 }
 
+void leg_init(Leg *leg, uint16_t listener_port)
+{
+        *leg = (Leg){.watch.fd = -EBADF, .fd = -EBADF, .port = listener_port};
+}
+
 int leg_open(Leg *leg, const Address *from, const Address *peer, Address *ret_local)
 {
-        *leg = (Leg){.watch.fd = -EBADF};
         leg->fd = udp_connect(from, peer, ret_local);
         if (leg->fd < 0) {
                 int r = leg->fd;
@@ -30,7 +34,6 @@ int leg_adopt(Leg *leg, int fd, const Address *source, bool bound)
         _cleanup_close_ int own = fd;
         Address local;
 
-        *leg = (Leg){.watch.fd = -EBADF, .fd = -EBADF};
         if (udp_adopt_leg(own, &local) < 0 || local.port != source->port || (bound && !address_equal(&local, source)))
                 return -EPROTO;
         leg->fd = TAKE_FD(own);

@@ -13,12 +13,17 @@
 typedef struct Leg {
         Watch watch;         /* in the relay's set while the session lives */
         int fd;              /* owned */
-        uint32_t generation; /* of the upstream's address it is connected to */
+        uint32_t generation; /* of the upstream's targets that it has followed */
+        uint16_t port;       /* the listener's, for targets that have none */
+        uint8_t target;      /* of its upstream */
         Trains trains;       /* what its path takes */
         bool doubted;        /* to be pointed anew with the next datagram, at the same address or another */
         uint32_t sources;    /* which of its upstream's sources it was taken from; 0: the kernel chose */
         uint32_t pair;       /* there */
 } Leg;
+
+/* A leg that holds nothing yet, of a session that came in at this port. */
+void leg_init(Leg *leg, uint16_t listener_port);
 
 /*
  * From this address and port, or NULL: as the kernel chooses; *ret_local: what it became. 0 or a negative errno: what

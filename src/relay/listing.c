@@ -24,7 +24,7 @@ static void row_fill(const Relay *relay, ListingRow *row, const Session *session
         if (udp_local(session->leg.fd, &row->source) < 0)
                 row->source = session->record.source;
         if (udp_peer(session->leg.fd, &row->upstream) < 0)
-                row->upstream = listener->policy->upstream.address;
+                row->upstream = upstream_peer(&listener->policy->upstream, &session->leg);
 }
 
 static size_t chain_length(const Table *table, size_t bucket)

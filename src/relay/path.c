@@ -134,7 +134,7 @@ static int forward_run(Relay *relay, Session *session, const Run *run, usec_t no
         if (run->first[run->n - 1].error == EAGAIN && policy->settings.write_timeout > 0)
                 n_done = waiting_seat(relay, session, run->first, run->n,
                                       usec_add(now, policy->settings.write_timeout));
-        counter_add(&session->listener->stats.icmp_errors, n_icmp);
+        session_note_icmp(session, n_icmp);
         account_sent(session, FORWARD, run->first, n_done);
         session_touch_forward(session, now);
         return 0;
@@ -234,6 +234,6 @@ int path_reply(Watch *leg_watch, void *userdata, usec_t now)
                 if (batch->n > 0)
                         session_touch_reply(session, now);
         } while (batch->n == asked && asked == READ_ONE);
-        counter_add(&session->listener->stats.icmp_errors, n_icmp);
+        session_note_icmp(session, n_icmp);
         return 0;
 }

@@ -15,6 +15,12 @@
  */
 #define DOUBT_AFTER (10 * USEC_PER_SEC)
 
+/*
+ * Who was never answered and sends no more than this may be a scanner, whom nobody answers anywhere: that says nothing
+ * of the upstream.
+ */
+enum { INSISTS_AFTER = 2 };
+
 static const char *const end_names[N_SESSION_ENDS] = {
                 [SESSION_IDLE_TIMEOUT] = "idle_timeout",
                 [SESSION_SHUTDOWN] = "shutdown",
@@ -78,6 +84,7 @@ static Session *session_new(Relay *relay, Listener *listener, usec_t now)
         session->listener = listener;
         session->heard = now;
         trains_init(&session->reply_trains);
+        leg_init(&session->leg, listener->bound.port);
         return session;
 }
 
@@ -214,6 +221,18 @@ void session_close(Relay *relay, Session *session, SessionEnd end, usec_t now)
         list_append(&relay->dead, &session->idle);
 }
 
+/* Where its leg leads, and what is known of that. */
+static UpstreamTarget *session_target(Session *session)
+{
+        return &session->listener->policy->upstream.targets[session->leg.target];
+}
+
+void session_note_icmp(Session *session, uint64_t n)
+{
+        counter_add(&session->listener->stats.icmp_errors, n);
+        counter_add(&session_target(session)->icmp_errors, n);
+}
+
 static void session_refresh(Session *session, usec_t now)
 {
         session->record.last_use = now;
@@ -224,6 +243,8 @@ void session_touch_forward(Session *session, usec_t now)
 {
         session->record.traffic[FORWARD].last = now;
         session_refresh(session, now);
+        if (session->record.age == SESSION_ASSURED || session->record.traffic[FORWARD].datagrams > INSISTS_AFTER)
+                counter_add(&session_target(session)->asked, 1);
         if (usec_sub(now, session->heard) >= DOUBT_AFTER) {
                 session->leg.doubted = true;
                 session->heard = now;
@@ -232,10 +253,13 @@ void session_touch_forward(Session *session, usec_t now)
 
 void session_touch_reply(Session *session, usec_t now)
 {
+        UpstreamTarget *target = session_target(session);
         usec_t silent = usec_sub(now, session->record.traffic[FORWARD].last);
 
         session->record.traffic[REPLY].last = session->heard = now;
         counter_set(&session->listener->policy->last_reply, now);
+        counter_set(&target->last_answer, now);
+        counter_add(&target->answered, 1);
         if (session->record.age == SESSION_UNREPLIED) {
                 session_leave_age(session);
                 session_enter_age(session, SESSION_ASSURED);

@@ -45,6 +45,9 @@ void session_close(Relay *relay, Session *session, SessionEnd end, usec_t now);
 void session_touch_forward(Session *session, usec_t now);
 void session_touch_reply(Session *session, usec_t now);
 
+/* ICMP errors that its leg brought: advice, no more. */
+void session_note_icmp(Session *session, uint64_t n);
+
 /* When it will be closed if nothing comes any more. */
 usec_t session_deadline(const Session *session);
 

@@ -1,39 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Believes: connecting a UDP socket again is cheap, so legs follow a changed address one by one, each with its next
- * datagram, and no turn has to walk the table. A leg that cannot follow tries again with each datagram.
+ * Believes: a leg that cannot follow its target may be able to with the next datagram, and tries again with each.
  */
 #include "base/cleanup.h"
 #include "relay/upstream.h"
 #include "wire/udp.h"
 
-void upstream_set_address(Upstream *upstream, const Address *address)
-{
-        upstream->address = *address;
-        upstream->generation++;
-}
-
-void upstream_set_sources(Upstream *upstream, Sources *sources)
-{
-        (void)sources_free(upstream->sources);
-        upstream->sources = sources;
-        upstream->n_sources++;
-}
-
 /* Where the kernel likes, as long as the host keeps ports for itself. */
-static int open_anywhere(Upstream *upstream, Leg *leg, Address *ret_source)
+static int open_anywhere(Upstream *upstream, Leg *leg, const Address *peer, Address *ret_source)
 {
         int r;
 
         if (upstream->host_ports && !quota_take(upstream->host_ports))
                 return -EADDRINUSE;
-        r = leg_open(leg, NULL, &upstream->address, ret_source);
+        r = leg_open(leg, NULL, peer, ret_source);
         if (r < 0 && upstream->host_ports)
                 quota_give(upstream->host_ports);
         return r;
 }
 
-static int open_from_sources(Upstream *upstream, const Flow *flow, Leg *leg, Address *ret_source)
+static int open_from_sources(Upstream *upstream, const Flow *flow, Leg *leg, const Address *peer, Address *ret_source)
 {
         for (unsigned i = 0; i < SOURCES_TRIES; i++) {
                 Source source;
@@ -41,7 +27,7 @@ static int open_from_sources(Upstream *upstream, const Flow *flow, Leg *leg, Add
 
                 if (!sources_take(upstream->sources, flow, i, &source))
                         return -EADDRINUSE;
-                r = leg_open(leg, &source.address, &upstream->address, ret_source);
+                r = leg_open(leg, &source.address, peer, ret_source);
                 leg->sources = upstream->n_sources;
                 leg->pair = source.pair;
                 if (r >= 0)
@@ -53,8 +39,9 @@ static int open_from_sources(Upstream *upstream, const Flow *flow, Leg *leg, Add
         return -EADDRINUSE;
 }
 
-static void leg_is_open(const Upstream *upstream, Leg *leg)
+static void leg_is_open(Upstream *upstream, Leg *leg)
 {
+        counter_add(&upstream->targets[leg->target].n_sessions, 1);
         leg->generation = upstream->generation;
         if (upstream->trains)
                 (void)udp_set_trains(leg->fd);
@@ -63,12 +50,15 @@ static void leg_is_open(const Upstream *upstream, Leg *leg)
 
 static Verdict direct_open(Upstream *upstream, const Flow *flow, Leg *leg, Address *ret_source)
 {
+        Address peer;
         int r;
 
-        if (upstream->address.family == 0)
+        leg->target = upstream->to.chosen;
+        peer = upstream_peer(upstream, leg);
+        if (peer.family == 0)
                 return VERDICT_UPSTREAM_UNRESOLVED;
-        r = upstream->sources ? open_from_sources(upstream, flow, leg, ret_source)
-                              : open_anywhere(upstream, leg, ret_source);
+        r = upstream->sources ? open_from_sources(upstream, flow, leg, &peer, ret_source)
+                              : open_anywhere(upstream, leg, &peer, ret_source);
         if (r < 0)
                 return verdict_of_error(-r);
         leg_is_open(upstream, leg);
@@ -76,32 +66,41 @@ static Verdict direct_open(Upstream *upstream, const Flow *flow, Leg *leg, Addre
 }
 
 /*
- * Its own socket. If that leads to anybody but the upstream it is led there, so that nobody else is heard; where the
- * upstream is not known yet, it stays until then.
+ * Its own socket. If that leads to anybody but a target it is led to one, so that nobody else is heard; where that is
+ * not known yet, it stays until then.
  */
 static int adopt_socket(Upstream *upstream, const Address *source, bool bound, int fd, Leg *leg)
 {
+        bool found;
         Address peer;
         int r = leg_adopt(leg, fd, source, bound);
 
         if (r < 0)
                 return r;
+        leg->target = upstream_find(upstream, leg, &found);
         leg_is_open(upstream, leg);
-        if (udp_peer(leg->fd, &peer) >= 0 && address_equal(&peer, &upstream->address))
+        if (found)
                 return 0;
-        if (upstream->address.family == 0 || leg_retarget(leg, &upstream->address) < 0)
+        peer = upstream_peer(upstream, leg);
+        if (peer.family == 0 || leg_retarget(leg, &peer) < 0)
                 leg->doubted = true;
         return 0;
 }
 
-static int adopt_port(const Upstream *upstream, const Address *source, bool bound, Leg *leg)
+static int adopt_port(Upstream *upstream, const Address *source, bool bound, Leg *leg)
 {
         const Address port = {.family = AF_INET6, .port = source->port};
-        Address local;
+        Address local, peer;
+        int r;
 
-        if (upstream->address.family == 0)
+        leg->target = upstream->to.chosen;
+        peer = upstream_peer(upstream, leg);
+        if (peer.family == 0)
                 return -EDESTADDRREQ;
-        return leg_open(leg, bound ? source : &port, &upstream->address, &local);
+        r = leg_open(leg, bound ? source : &port, &peer, &local);
+        if (r >= 0)
+                leg_is_open(upstream, leg);
+        return r;
 }
 
 static int direct_adopt(Upstream *upstream, const Address *source, bool bound, int fd, Leg *leg)
@@ -115,8 +114,8 @@ static int direct_adopt(Upstream *upstream, const Address *source, bool bound, i
         }
         if (fd >= 0)
                 r = adopt_socket(upstream, source, bound, fd, leg);
-        if (r < 0 && (r = adopt_port(upstream, source, bound, leg)) >= 0)
-                leg_is_open(upstream, leg);
+        if (r < 0)
+                r = adopt_port(upstream, source, bound, leg);
         if (r < 0) {
                 if (counted)
                         quota_give(upstream->host_ports);
@@ -131,6 +130,9 @@ static int direct_adopt(Upstream *upstream, const Address *source, bool bound, i
 
 static void direct_close(Upstream *upstream, Leg *leg)
 {
+        Counter *n_sessions = &upstream->targets[leg->target].n_sessions;
+
+        counter_set(n_sessions, counter_get(n_sessions) - 1);
         leg_close(leg);
         if (leg->sources == 0) {
                 if (upstream->host_ports)
@@ -139,21 +141,37 @@ static void direct_close(Upstream *upstream, Leg *leg)
                 sources_give(upstream->sources, leg->pair);
 }
 
+/* Leads a leg to where it belongs by now; its local port stays. 0 or negative errno: it leads nowhere. */
+static int leg_follow(Upstream *upstream, Leg *leg)
+{
+        bool there;
+        uint8_t target = upstream_find(upstream, leg, &there);
+        Address peer;
+        int r;
+
+        upstream_move(upstream, leg, target);
+        peer = upstream_peer(upstream, leg);
+        if (peer.family == 0) /* it goes on to where it led before */
+                return 0;
+        if (!there || leg->doubted || upstream_is_anew(upstream, leg)) {
+                r = leg_retarget(leg, &peer);
+                if (r < 0)
+                        return r;
+                trains_init(&leg->trains);
+        }
+        leg->generation = upstream->generation;
+        return 0;
+}
+
 static int direct_forward(Upstream *upstream, Leg *leg, Datagram *run, unsigned n, uint64_t *n_icmp)
 {
         bool stale = leg->generation != upstream->generation || leg->doubted;
+        int r = stale ? leg_follow(upstream, leg) : 0;
 
-        if (stale && upstream->address.family != 0) {
-                int r = leg_retarget(leg, &upstream->address);
-
-                if (r < 0) {
-                        for (unsigned i = 0; i < n; i++)
-                                run[i].error = -r;
-                        return 0;
-                }
-                leg->generation = upstream->generation;
-                trains_init(&leg->trains);
-        }
+        for (unsigned i = 0; i < n && r < 0; i++)
+                run[i].error = -r;
+        if (r < 0)
+                return 0;
         return udp_send(leg->fd, run, n, upstream->trains ? &leg->trains : NULL, n_icmp);
 }
 

@@ -2,7 +2,9 @@
 #pragma once
 /*
  * The second seam: how a datagram goes out. An Upstream is the place a listener's clients are carried to; its kind
- * knows how to get there. All functions run on the worker's thread, none of them waits.
+ * knows how to get there. It may be found at several addresses, its targets, in order of preference: new sessions go to
+ * the one that is chosen, and each session's datagrams go to one of them at a time. All functions run on the worker's
+ * thread, none of them waits.
  */
 #include "relay/flow.h"
 #include "relay/leg.h"
@@ -36,18 +38,56 @@ typedef struct UpstreamKind {
         int (*receive)(Upstream *upstream, Leg *leg, Batch *batch, unsigned n_max, uint64_t *n_icmp);
 } UpstreamKind;
 
+enum { UPSTREAM_TARGETS_MAX = 8 };
+
+/* What the relay is told of an upstream's targets. */
+typedef struct UpstreamTargets {
+        uint8_t n, chosen;
+        uint8_t left;                            /* a bit for each: its sessions go over to the chosen one */
+        Address addresses[UPSTREAM_TARGETS_MAX]; /* family 0: not known yet; port 0: that of the client's listener */
+} UpstreamTargets;
+
+/* What is known of a target. Runs are neighbours of one flow that are forwarded or replied together. */
+typedef struct UpstreamTarget {
+        Counter n_sessions;
+        Counter asked;    /* runs to it that should bring a reply: of sessions that were answered, or ask repeatedly */
+        Counter answered; /* runs from it */
+        Counter last_answer; /* monotonic µs; 0: none yet */
+        Counter icmp_errors;
+        uint32_t generation; /* of the upstream, when its address was last set anew */
+} UpstreamTarget;
+
 struct Upstream {
         const UpstreamKind *kind;
-        Address address;     /* family 0: not known yet */
+        UpstreamTargets to;
+        UpstreamTarget targets[UPSTREAM_TARGETS_MAX];
         bool trains;         /* use them towards it */
-        uint32_t generation; /* counts changes of the address; legs of an older one follow at their next datagram */
+        uint32_t generation; /* counts changes of the targets; legs of an older one follow at their next datagram */
         Sources *sources;    /* owned; NULL: the kernel chooses where legs come from */
         uint32_t n_sources;  /* counts changes of the sources; legs of older ones stay where they are */
         Quota *host_ports;   /* what legs whose port the kernel chooses count against; NULL: nothing */
 };
 
-/* The same address again is a new generation, too: legs find the source address that suits it now. */
+/* Legs follow with their next datagram: where their target's address is another one, or their target is to be left. */
+void upstream_set_targets(Upstream *upstream, const UpstreamTargets *targets);
+
+/* One target only. The same address again is a new one, too: legs find the source address that suits it now. */
 void upstream_set_address(Upstream *upstream, const Address *address);
+
+/* Where the leg leads, or would. */
+Address upstream_peer(const Upstream *upstream, const Leg *leg);
+
+/*
+ * The target that a leg belongs to now: the one that it is connected to, its own if that has moved, or the chosen one.
+ * *ret_there: it is connected to it.
+ */
+uint8_t upstream_find(const Upstream *upstream, const Leg *leg, bool *ret_there);
+
+/* Has its target's address been set since the leg followed the last time? */
+bool upstream_is_anew(const Upstream *upstream, const Leg *leg);
+
+/* The leg goes over to another target's account. */
+void upstream_move(Upstream *upstream, Leg *leg, uint8_t target);
 
 /* Takes the sources; legs that are opened from now on come from there. NULL: the kernel chooses. */
 void upstream_set_sources(Upstream *upstream, Sources *sources);

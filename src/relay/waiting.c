@@ -125,7 +125,7 @@ int waiting_resume(Relay *relay, Session *session)
                 seat_leave(relay->waiting, seat);
                 seat = next;
         }
-        counter_add(&session->listener->stats.icmp_errors, n_icmp);
+        session_note_icmp(session, n_icmp);
         return session->n_waiting > 0 ? 0 : watch_for_room(relay, session);
 }
 

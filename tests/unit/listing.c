@@ -20,7 +20,7 @@ static void init(size_t n_buckets)
         relay.policies[1] = &policy;
         listener.policy = &policy;
         listener.bound = (Address){.family = AF_INET, .port = 51820};
-        policy.upstream.address = (Address){.family = AF_INET6, .port = 7};
+        policy.upstream.to.addresses[0] = (Address){.family = AF_INET6, .port = 7};
         for (uint32_t i = 0; i < ELEMENTSOF(sessions); i++) {
                 sessions[i] = (Session){.record = {.id = i, .flow.client.s_addr = i, .opened = 1000 + i},
                                         .listener = &listener};

@@ -33,7 +33,7 @@ static void begin_on_stderr(int level)
 {
         Address client = address("192.0.2.10:62000");
 
-        policy.upstream.address = address("[2001:db8:100::10]:51820");
+        policy.upstream.to.addresses[0] = address("[2001:db8:100::10]:51820");
         listener = (Listener){.policy = &policy, .bound = address("198.51.100.1:51820")};
         session = (Session){.record.flow = {.client = client.v4, .client_port = client.port},
                             .listener = &listener,
@@ -103,9 +103,9 @@ START_TEST(the_largest_session_fits)
 
         begin(LOG_INFO);
         session.record.id = UINT64_MAX;
-        listener.bound = session.record.source = policy.upstream.address =
+        listener.bound = session.record.source = policy.upstream.to.addresses[0] =
                         address("[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
-        session.record.source.scope = policy.upstream.address.scope = UINT32_MAX;
+        session.record.source.scope = policy.upstream.to.addresses[0].scope = UINT32_MAX;
         for (Direction d = 0; d < N_DIRECTIONS; d++)
                 session.record.traffic[d] = (SessionTraffic){UINT64_MAX, UINT64_MAX, START};
         session_log_closed(&session_log, &session, SESSION_IDLE_TIMEOUT, USEC_NEVER);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Believes: connecting a UDP socket again is cheap, so legs follow a changed address one by one, each with its next
+ * datagram, and no turn has to walk the table.
+ */
+#include "relay/upstream.h"
+#include "wire/udp.h"
+
+static void set_targets(Upstream *upstream, const UpstreamTargets *targets, bool anew)
+{
+        upstream->generation++;
+        for (uint8_t i = 0; i < targets->n; i++)
+                if (anew || i >= upstream->to.n || !address_equal(&targets->addresses[i], &upstream->to.addresses[i]))
+                        upstream->targets[i].generation = upstream->generation;
+        upstream->to = *targets;
+}
+
+void upstream_set_targets(Upstream *upstream, const UpstreamTargets *targets)
+{
+        set_targets(upstream, targets, false);
+}
+
+void upstream_set_address(Upstream *upstream, const Address *address)
+{
+        const UpstreamTargets one = {.n = 1, .addresses = {*address}};
+
+        set_targets(upstream, &one, true);
+}
+
+void upstream_set_sources(Upstream *upstream, Sources *sources)
+{
+        (void)sources_free(upstream->sources);
+        upstream->sources = sources;
+        upstream->n_sources++;
+}
+
+static Address target_address(const Upstream *upstream, const Leg *leg, uint8_t target)
+{
+        Address address = upstream->to.addresses[target];
+
+        if (address.port == 0)
+                address.port = leg->port;
+        return address;
+}
+
+Address upstream_peer(const Upstream *upstream, const Leg *leg)
+{
+        return target_address(upstream, leg, leg->target);
+}
+
+/* Lists may have been written anew: what the leg is connected to says more than its target's number. */
+uint8_t upstream_find(const Upstream *upstream, const Leg *leg, bool *ret_there)
+{
+        const UpstreamTargets *to = &upstream->to;
+        uint8_t at = to->n, belongs;
+        Address peer;
+
+        if (udp_peer(leg->fd, &peer) >= 0)
+                for (at = 0; at < to->n; at++) {
+                        const Address address = target_address(upstream, leg, at);
+
+                        if (address_equal(&address, &peer))
+                                break;
+                }
+        belongs = at < to->n ? at : leg->target;
+        if (belongs >= to->n || (to->left & 1U << belongs) || to->addresses[belongs].family == 0)
+                belongs = to->chosen;
+        *ret_there = at == belongs;
+        return belongs;
+}
+
+bool upstream_is_anew(const Upstream *upstream, const Leg *leg)
+{
+        return (int32_t)(upstream->targets[leg->target].generation - leg->generation) > 0;
+}
+
+void upstream_move(Upstream *upstream, Leg *leg, uint8_t target)
+{
+        Counter *from = &upstream->targets[leg->target].n_sessions, *to = &upstream->targets[target].n_sessions;
+
+        counter_set(from, counter_get(from) - 1);
+        counter_add(to, 1);
+        leg->target = target;
+}
