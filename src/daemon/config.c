@@ -163,7 +163,7 @@ static int take_key(void *userdata, const char *title, const char *key, const ch
                         continue;
                 if (setting_specs[i].whole_relay_only && *section->name)
                         complain(reader, "%s=%s: belongs into [Relay], it holds for all listeners", key, value);
-                else if (section->lines[i] > 0)
+                else if (section->lines[i] > 0 && !setting_specs[i].repeatable)
                         complain(reader, "%s=%s: given twice, first in line %u", key, value, section->lines[i]);
                 else if (settings_parse(&section->settings, i, value, &why) < 0)
                         complain(reader, "%s=%s: %s", key, value, why);
@@ -262,7 +262,7 @@ int config_for(const Config *config, const char *listener_name, Settings *ret)
                 settings_overlay(ret, &own->settings);
         settings_overlay(ret, &config->flags);
         settings_complete(ret);
-        return ret->upstream.port == 0 ? -EDESTADDRREQ : 0;
+        return ret->upstream.n == 0 ? -EDESTADDRREQ : 0;
 }
 
 static bool all_reserved(const PortRange *ports)
@@ -275,7 +275,7 @@ static bool all_reserved(const PortRange *ports)
 /* What is wrong with the whole of what holds for a section, or NULL. */
 static const char *section_mistake(const Settings *s)
 {
-        if (s->upstream.port == 0)
+        if (s->upstream.n == 0)
                 return "no upstream: write Upstream= there or under [Relay]";
         if (s->source_addresses.n > 0 && s->source_prefix.n > 0)
                 return "SourceAddress= and SourcePrefix= exclude each other; an empty value takes back what [Relay] "
@@ -297,7 +297,7 @@ unsigned config_check(const Config *config, FILE *problems)
                              "no upstream: write Upstream=[address]:port under [Relay] in %s, or give --upstream",
                              config->path);
                 n_problems++;
-        } else if (settings.upstream.port != 0 && !own_section(config, LISTENER_DEFAULT_NAME) &&
+        } else if (settings.upstream.n > 0 && !own_section(config, LISTENER_DEFAULT_NAME) &&
                    (mistake = section_mistake(&settings))) {
                 problem_tell(problems, "%s: [Relay]: %s", config->path, mistake);
                 n_problems++;

@@ -19,7 +19,7 @@
 #include "daemon/restore.h"
 #include "daemon/sentences.h"
 #include "daemon/status.h"
-#include "daemon/upstreams.h"
+#include "daemon/targets.h"
 #include "daemon/viewer.h"
 #include "daemon/workers.h"
 #include "http/server.h"
@@ -39,8 +39,8 @@ struct Control {
         Config *config;
         int config_must_exist;
 
-        Upstreams *upstreams; /* the i-th is that of the workers' i-th name */
         Workers *workers;
+        Targets *targets; /* of each of their names */
         bool serving, stopping;
 
         Restore restore;        /* from the process before */
@@ -69,25 +69,6 @@ static void control_order(Control *control, const WorkerOrder *order)
 {
         if (!workers_order(control->workers, order))
                 (void)sd_event_exit(control->event, -EBUSY);
-}
-
-/* For whoever comes after us. */
-static void note_upstream(Control *control, unsigned i)
-{
-        const UpstreamState *state = upstreams_get(control->upstreams, i);
-        char text[ENDPOINT_TEXT_MAX];
-
-        workers_note_upstream(control->workers, i, endpoint_format(text, &state->endpoint),
-                              state->confirmed > 0 ? &state->address : &(Address){0});
-}
-
-static void order_upstream(Control *control, unsigned i, const Address *address)
-{
-        const WorkerOrder order = {.kind = WORKER_SET_UPSTREAM, .policy = (uint16_t)i, .targets = {.n = 1, .addresses = {*address}}};
-
-        if (address->family != 0)
-                control_order(control, &order);
-        note_upstream(control, i);
 }
 
 static void say_lowered(Control *control, const PlanWhole *whole)
@@ -150,8 +131,8 @@ static void control_instruct(Control *control)
                 order.settings = plan_policy(control->config, names[i], &whole);
                 control_order(control, &order);
                 order_sources(control, i);
-                order_upstream(control, i, &upstreams_get(control->upstreams, i)->address);
         }
+        targets_serve(control->targets);
 }
 
 /* --- serving and stopping --- */
@@ -189,7 +170,7 @@ static void control_show_status(Control *control)
 
         if (control->restore.n_awaited > 0) /* what is counted now is not what there is */
                 return;
-        status_update(&control->status, &totals, control->upstreams, n_names(control), clock_monotonic());
+        status_update(&control->status, &totals, control->targets, clock_monotonic());
 }
 
 /* A section that no listener uses is most probably misspelt. */
@@ -320,14 +301,7 @@ static int control_gather(Control *control, Store *store)
         if (r < 0)
                 return r;
         control->restore.begun = true;
-        for (unsigned i = 0; i < n_names(control); i++) {
-                char text[ENDPOINT_TEXT_MAX];
-                const Address address =
-                                restore_address(&control->restore, workers_name(control->workers, i),
-                                                endpoint_format(text, &upstreams_get(control->upstreams, i)->endpoint));
-
-                upstreams_presume(control->upstreams, i, &address);
-        }
+        targets_presume(control->targets, &control->restore);
         return 0;
 }
 
@@ -385,14 +359,6 @@ static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo
         (void)source;
         control_stop(userdata, info->ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
         return 0;
-}
-
-static void upstream_changed(void *userdata, unsigned i, const Address *address)
-{
-        Control *control = userdata;
-
-        if (control->serving)
-                order_upstream(control, i, address);
 }
 
 static int on_tick(sd_event_source *source, uint64_t at, void *userdata)
@@ -484,13 +450,13 @@ static void set_http(Control *control)
         http_server_set(control->http, &http);
 }
 
-static void direct_upstreams(Control *control)
+static void set_targets(Control *control)
 {
         for (unsigned i = 0; i < n_names(control); i++) {
                 Settings settings;
 
                 (void)config_for(control->config, workers_name(control->workers, i), &settings);
-                upstreams_set(control->upstreams, i, &settings.upstream);
+                targets_set(control->targets, i, &settings);
         }
 }
 
@@ -500,7 +466,7 @@ static void control_apply(Control *control)
 
         config_whole(control->config, &settings);
         log_set_level(control->log, settings.log_level);
-        direct_upstreams(control);
+        set_targets(control);
         set_http(control);
         if (control->serving)
                 control_instruct(control);
@@ -562,14 +528,20 @@ static int control_add_sources(Control *control)
         return r;
 }
 
-/* Directs the upstreams; the relays start when all are known, or when that takes too long. */
-static int control_start_upstreams(Control *control)
+/* A worker that takes no orders has stopped working: the process ends, and the service manager starts a new one. */
+static void worker_is_stuck(void *userdata)
 {
-        int r = upstreams_new(&control->upstreams, control->event, control->writer, n_names(control), upstream_changed,
-                              control);
+        (void)sd_event_exit(((Control *)userdata)->event, -EBUSY);
+}
+
+/* Directs the upstreams; the relays start when all are known, or when that takes too long. */
+static int control_start_targets(Control *control)
+{
+        int r = targets_new(&control->targets, control->event, control->writer, control->workers, worker_is_stuck,
+                            control);
 
         if (r >= 0)
-                direct_upstreams(control);
+                set_targets(control);
         return r;
 }
 
@@ -588,7 +560,7 @@ static int control_start_http(Control *control, ListenerSockets *sockets)
 {
         int r;
 
-        r = viewer_new(&control->viewer, control->workers, control->upstreams, control->log, &control->restore,
+        r = viewer_new(&control->viewer, control->workers, control->targets, control->log, &control->restore,
                        &control->status);
         if (r < 0)
                 return r;
@@ -622,7 +594,7 @@ int control_new(Control **ret, Log *log, Config *config, const Options *options,
             (r = workers_new(&control->workers, log, CONTROL_LOG_WORKERS, sockets)) < 0 ||
             (r = drops_new(&control->drops, workers_places(control->workers), workers_n_places(control->workers),
                            control->writer)) < 0 ||
-            (r = control_start_upstreams(control)) < 0 || (r = control_gather(control, &sockets->store)) < 0 ||
+            (r = control_start_targets(control)) < 0 || (r = control_gather(control, &sockets->store)) < 0 ||
             (r = control_start_http(control, sockets)) < 0 || (r = control_add_sources(control)) < 0) {
                 control->config = NULL; /* stays the caller's */
                 return r;
@@ -641,7 +613,7 @@ int control_run(Control *control)
                 return r;
         /* Until it serves, every turn may have brought the last answer. */
         while (!control->serving && sd_event_get_state(control->event) != SD_EVENT_FINISHED) {
-                if (upstreams_settled(control->upstreams) && (r = control_serve(control)) < 0)
+                if (targets_settled(control->targets) && (r = control_serve(control)) < 0)
                         return r;
                 if (!control->serving && (r = sd_event_run(control->event, UINT64_MAX)) < 0)
                         return r;
@@ -680,7 +652,7 @@ Control *control_free(Control *control)
         (void)http_server_free(control->http);
         (void)viewer_free(control->viewer);
         restore_done(&control->restore);
-        (void)upstreams_free(control->upstreams);
+        (void)targets_free(control->targets);
         (void)sd_event_source_unref(control->again);
         (void)sd_event_unref(control->event);
         if (control->serving && control->stopping)

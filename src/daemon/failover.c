@@ -5,7 +5,6 @@
  */
 #include "daemon/failover.h"
 
-#define PAUSE_FIRST USEC_PER_MINUTE
 #define PAUSE_MAX (30 * USEC_PER_MINUTE)
 
 enum {
@@ -28,11 +27,11 @@ static void become(TargetState *target, TargetHealth health, usec_t now)
         target->silent = 0;
 }
 
-static void go_down(TargetState *target, usec_t now)
+static void go_down(TargetState *target, const FailoverSettings *settings, usec_t now)
 {
-        target->pause = target->pause == 0              ? PAUSE_FIRST
-                        : 2 * target->pause > PAUSE_MAX ? PAUSE_MAX
-                                                        : 2 * target->pause;
+        usec_t longer = 2 * target->pause < PAUSE_MAX ? 2 * target->pause : PAUSE_MAX;
+
+        target->pause = longer > settings->back ? longer : settings->back;
         target->again = usec_add(now, target->pause);
         become(target, TARGET_DOWN, now);
 }
@@ -40,7 +39,7 @@ static void go_down(TargetState *target, usec_t now)
 void failover_resume(Failover *failover, uint8_t chosen, usec_t now)
 {
         for (uint8_t i = 0; i < chosen; i++)
-                go_down(&failover->targets[i], now);
+                go_down(&failover->targets[i], &failover->settings, now);
         failover->chosen = chosen;
 }
 
@@ -60,7 +59,7 @@ static bool is_silent(TargetState *target, const TargetSeen *seen, usec_t timeou
         return target->n_asks >= ASKS_MIN && usec_sub(now, target->silent) >= timeout;
 }
 
-static void look_at(TargetState *target, const TargetSeen *seen, usec_t timeout, usec_t now)
+static void look_at(TargetState *target, const TargetSeen *seen, const FailoverSettings *settings, usec_t now)
 {
         if (seen->answered != target->seen.answered) {
                 if (target->health != TARGET_UP)
@@ -74,8 +73,8 @@ static void look_at(TargetState *target, const TargetSeen *seen, usec_t timeout,
                         become(target, TARGET_UNKNOWN, now);
                         target->tried = true;
                 }
-        } else if (seen->asked != target->seen.asked && is_silent(target, seen, timeout, now))
-                go_down(target, now);
+        } else if (seen->asked != target->seen.asked && is_silent(target, seen, settings->timeout, now))
+                go_down(target, settings, now);
         target->seen = *seen;
 }
 
@@ -117,7 +116,7 @@ bool failover_look(Failover *failover, const TargetSeen seen[static UPSTREAM_TAR
         for (uint8_t i = 0; i < failover->n; i++) {
                 TargetHealth before = failover->targets[i].health;
 
-                look_at(&failover->targets[i], &seen[i], failover->settings.timeout, now);
+                look_at(&failover->targets[i], &seen[i], &failover->settings, now);
                 changed = changed || failover->targets[i].health != before;
         }
         failover->chosen = choose(failover);

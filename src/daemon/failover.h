@@ -43,7 +43,8 @@ typedef struct TargetState {
 
 typedef struct FailoverSettings {
         usec_t timeout; /* asked for this long without an answer: it is down */
-        usec_t back;    /* a preferred one that answers for this long gets its sessions back */
+        usec_t back;    /* one that was down is tried after this long, then after twice as long (30 minutes at most); a
+                           preferred one that answers for this long gets its sessions back */
         bool move;      /* sessions leave a target that is down; else they stay until they end */
 } FailoverSettings;
 

@@ -58,7 +58,7 @@ static void take_setting(Parser *parser, SettingKey key, const char *value)
         Settings *settings = &parser->options->settings;
         const char *why;
 
-        if (settings_given(settings, key))
+        if (settings_given(settings, key) && !setting_specs[key].repeatable)
                 complain(parser, "--%s %s: given twice", setting_specs[key].flag, value);
         else if (settings_parse(settings, key, value, &why) < 0)
                 complain(parser, "--%s %s: %s", setting_specs[key].flag, value, why);

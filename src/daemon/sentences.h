@@ -19,6 +19,9 @@
         X(SOURCE_FOREIGN, LOG_WARNING, "6c0d3b8be6a94c2f9d1f5a70b3e8c417", "source address is not this host's")     \
         X(UPSTREAM_RESOLVED, LOG_INFO, "2734a967013546548307c8b48f38e2c7", "upstream resolved")                     \
         X(UPSTREAM_UNRESOLVED, LOG_WARNING, "8b3bb014691b430f96ffc14955a4c9bc", "upstream not resolved")            \
+        X(UPSTREAM_DOWN, LOG_WARNING, "d94a1c0e7b3f4e28a5c6f1083b7d92e4", "upstream is down")                       \
+        X(UPSTREAM_UP, LOG_INFO, "0b8e6f27c15d4a93b7e2d4489c60af31", "upstream is up")                              \
+        X(UPSTREAM_CHOSEN, LOG_NOTICE, "73c5e90d2f8a4b16951ce7b06ad3f84c", "new sessions go to another upstream")   \
         X(RESTORED, LOG_INFO, "3f2c9a5be0d14f7c8b6a12d9c45e7f08", "sessions restored")                              \
         X(LOST, LOG_WARNING, "5be8c0d1f7324a69b1e5d40c93a7268f", "sessions lost")                                   \
         X(NOT_KEPT, LOG_WARNING, "9d4e0b7c5a1f4e6b8c23f7d10a96be54", "sessions would not outlive the process")      \

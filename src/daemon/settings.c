@@ -22,12 +22,12 @@ enum { MAX_SESSIONS_LIMIT = 1000000 };
 
 static int parse_upstream(const char *text, void *ret, const char **ret_why)
 {
-        return endpoint_parse(text, ret, ret_why);
+        return endpoint_list_add(text, ret, ret_why);
 }
 
 static void format_upstream(char buffer[static SETTING_TEXT_MAX], const void *value)
 {
-        (void)endpoint_format(buffer, value);
+        (void)endpoint_list_format(buffer, value);
 }
 
 static int parse_span(const char *text, void *ret, const char **ret_why)
@@ -93,6 +93,24 @@ static int parse_size(const char *text, void *ret, const char **ret_why)
 static void format_number(char buffer[static SETTING_TEXT_MAX], const void *value)
 {
         (void)snprintf(buffer, SETTING_TEXT_MAX, "%" PRIu64, *(const uint64_t *)value);
+}
+
+static const char *const failover_names[] = {[FAILOVER_MOVE] = "move", [FAILOVER_STAY] = "stay"};
+
+static int parse_failover(const char *text, void *ret, const char **ret_why)
+{
+        *ret_why = "must be move or stay";
+        for (int i = 0; i < (int)ELEMENTSOF(failover_names); i++)
+                if (strcmp(failover_names[i], text) == 0) {
+                        *(int *)ret = i;
+                        return 0;
+                }
+        return -EINVAL;
+}
+
+static void format_failover(char buffer[static SETTING_TEXT_MAX], const void *value)
+{
+        (void)strcpy(buffer, failover_names[*(const int *)value]);
 }
 
 static const char *const offload_names[] = {[OFFLOAD_AUTO] = "auto", [OFFLOAD_YES] = "yes", [OFFLOAD_NO] = "no"};
@@ -214,50 +232,59 @@ static void format_level(char buffer[static SETTING_TEXT_MAX], const void *value
 
 const SettingSpec setting_specs[N_SETTINGS] = {
                 [SETTING_UPSTREAM] = {"Upstream", "upstream", "host:port", "none, must be given",
-                                      "the IPv6 service: [address]:port or name:port", parse_upstream, format_upstream,
-                                      VALUE(upstream), 0},
+                                      "the IPv6 service: [address]:port or name:port; repeatable, the preferred first",
+                                      parse_upstream, format_upstream, VALUE(upstream), 0, 1},
+                [SETTING_FAILOVER_SESSIONS] = {"FailoverSessions", "failover-sessions", "move|stay", "move",
+                                               "what sessions do whose upstream is down", parse_failover,
+                                               format_failover, VALUE(failover_sessions), 0, 0},
+                [SETTING_FAILOVER_TIMEOUT] = {"FailoverTimeoutSec", "failover-timeout", "span", "15s",
+                                              "an upstream that is asked for this long and does not answer is down",
+                                              parse_span, format_span, VALUE(failover_timeout), 0, 0},
+                [SETTING_FAILBACK_DELAY] = {"FailbackDelaySec", "failback-delay", "span", "1min",
+                                            "a preferred upstream that answers for this long gets its sessions back",
+                                            parse_span, format_span, VALUE(failback_delay), 0, 0},
                 [SETTING_SESSION_TIMEOUT] = {"SessionTimeoutSec", "session-timeout", "span", "180s",
                                              "an answered session ends after this long without a datagram", parse_span,
-                                             format_span, VALUE(session_timeout), 0},
+                                             format_span, VALUE(session_timeout), 0, 0},
                 [SETTING_UNREPLIED_TIMEOUT] =
                                 {"UnrepliedTimeoutSec", "unreplied-timeout", "span", "30s",
                                  "the same for one the upstream never answered; at most the session timeout",
-                                 parse_span, format_span, VALUE(unreplied_timeout), 0},
+                                 parse_span, format_span, VALUE(unreplied_timeout), 0, 0},
                 [SETTING_REPLY_REFRESH] = {"ReplyRefreshSec", "reply-refresh", "span", "4 x the session timeout",
                                            "replies keep a session only this long after its client's last datagram",
-                                           parse_span, format_span, VALUE(reply_refresh), 0},
+                                           parse_span, format_span, VALUE(reply_refresh), 0, 0},
                 [SETTING_MAX_SESSIONS] = {"MaxSessions", "max-sessions", "number", "0: half of the host's local ports",
-                                          "sessions at most", parse_sessions, format_number, VALUE(max_sessions), 0},
+                                          "sessions at most", parse_sessions, format_number, VALUE(max_sessions), 0, 0},
                 [SETTING_MAX_DATAGRAM_SIZE] = {"MaxDatagramSize", "read-buffer-size", "bytes", "65536",
                                                "the largest datagram relayed; a larger one is dropped, never cut",
-                                               parse_size, format_number, VALUE(max_datagram_size), 0},
+                                               parse_size, format_number, VALUE(max_datagram_size), 0, 0},
                 [SETTING_WRITE_TIMEOUT] = {"WriteTimeoutSec", "write-timeout", "span", "10ms",
                                            "a datagram waits this long at most for room in a full send buffer",
-                                           parse_wait, format_span, VALUE(write_timeout), 0},
+                                           parse_wait, format_span, VALUE(write_timeout), 0, 0},
                 [SETTING_SEGMENTATION_OFFLOAD] = {"SegmentationOffload", "segmentation-offload", "auto|yes|no", "auto",
                                                   "carry equal-sized datagrams in trains through the kernel",
-                                                  parse_offload, format_offload, VALUE(segmentation_offload), 0},
+                                                  parse_offload, format_offload, VALUE(segmentation_offload), 0, 0},
                 [SETTING_SOURCE_ADDRESS] = {"SourceAddress", "source-address", "addresses", "the kernel chooses",
                                             "IPv6 addresses or prefixes of this host that sessions come from",
-                                            parse_addresses, format_addresses, VALUE(source_addresses), 0},
+                                            parse_addresses, format_addresses, VALUE(source_addresses), 0, 0},
                 [SETTING_SOURCE_PORTS] = {"SourcePorts", "source-ports", "low-high",
                                           "the upper half of the host's local ports",
                                           "the ports of those addresses that sessions may take", parse_ports,
-                                          format_ports, VALUE(source_ports), 0},
+                                          format_ports, VALUE(source_ports), 0, 0},
                 [SETTING_SOURCE_PREFIX] = {"SourcePrefix", "source-prefix", "prefix/96", "none",
                                            "show the upstream each client's own address, embedded in this prefix",
-                                           parse_source_prefix, format_addresses, VALUE(source_prefix), 0},
+                                           parse_source_prefix, format_addresses, VALUE(source_prefix), 0, 0},
                 [SETTING_HTTP_HOSTS] = {"HttpHosts", "http-hosts", "names", "none",
                                         "names, besides addresses and localhost, by which HTTP over TCP may be asked",
-                                        parse_hosts, format_hosts, VALUE(http_hosts), 1},
+                                        parse_hosts, format_hosts, VALUE(http_hosts), 1, 0},
                 [SETTING_HTTP_SHOW_CLIENTS] = {"HttpShowClients", "http-show-clients", "yes|no", "no",
                                                "show clients' addresses on the status page over TCP, too", parse_bool,
-                                               format_bool, VALUE(http_show_clients), 1},
+                                               format_bool, VALUE(http_show_clients), 1, 0},
                 [SETTING_HTTP_SESSION_LABELS] = {"HttpSessionLabels", "http-session-labels", "yes|no", "no",
                                                  "in /metrics, series for each single session", parse_bool, format_bool,
-                                                 VALUE(http_session_labels), 1},
+                                                 VALUE(http_session_labels), 1, 0},
                 [SETTING_LOG_LEVEL] = {"LogLevel", "log-level", "level", "info", "debug, info, warn or error",
-                                       parse_level, format_level, VALUE(log_level), 1},
+                                       parse_level, format_level, VALUE(log_level), 1, 0},
 };
 
 static void *setting_value(Settings *s, SettingKey key)
@@ -302,6 +329,8 @@ void settings_complete(Settings *s)
                         .session_timeout = 180 * USEC_PER_SEC,
                         .unreplied_timeout = UNREPLIED_TIMEOUT,
                         .write_timeout = WRITE_TIMEOUT,
+                        .failover_timeout = 15 * USEC_PER_SEC,
+                        .failback_delay = USEC_PER_MINUTE,
                         .max_datagram_size = 65536,
                         .segmentation_offload = OFFLOAD_AUTO,
                         .log_level = LOG_INFO,
@@ -327,7 +356,7 @@ void settings_print(const Settings *s, FILE *to, int whole_relay)
 
                 if (setting_specs[key].whole_relay_only && !whole_relay)
                         continue;
-                if (key == SETTING_UPSTREAM && s->upstream.port == 0)
+                if (key == SETTING_UPSTREAM && s->upstream.n == 0)
                         continue;
                 setting_specs[key].format(value, (const char *)s + setting_specs[key].offset);
                 (void)fprintf(to, "%s=%s\n", setting_specs[key].key, value);

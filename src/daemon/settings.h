@@ -14,6 +14,9 @@
 
 typedef enum SettingKey {
         SETTING_UPSTREAM,
+        SETTING_FAILOVER_SESSIONS,
+        SETTING_FAILOVER_TIMEOUT,
+        SETTING_FAILBACK_DELAY,
         SETTING_SESSION_TIMEOUT,
         SETTING_UNREPLIED_TIMEOUT,
         SETTING_REPLY_REFRESH,
@@ -34,11 +37,16 @@ typedef enum SettingKey {
 /* `auto` is `yes`, but on kernels that are known to damage trains. */
 enum { OFFLOAD_AUTO, OFFLOAD_YES, OFFLOAD_NO };
 
+/* What becomes of the sessions of an upstream that is down. */
+enum { FAILOVER_MOVE, FAILOVER_STAY };
+
 enum { HTTP_HOSTS_MAX = 512 };
 
 typedef struct Settings {
-        uint32_t given; /* a bit for each SettingKey */
-        Endpoint upstream;
+        uint32_t given;        /* a bit for each SettingKey */
+        EndpointList upstream; /* in order of preference */
+        int failover_sessions; /* FAILOVER_… */
+        usec_t failover_timeout, failback_delay;
         usec_t session_timeout, unreplied_timeout, reply_refresh, write_timeout;
         uint64_t max_sessions; /* 0: the host's default */
         uint64_t max_datagram_size;
@@ -51,8 +59,8 @@ typedef struct Settings {
         int log_level; /* LOG_DEBUG … LOG_ERR */
 } Settings;
 
-enum { SETTING_TEXT_MAX = PREFIX_LIST_TEXT_MAX };
-_Static_assert((int)PREFIX_LIST_TEXT_MAX >= (int)ENDPOINT_TEXT_MAX, "the longest value is a list");
+enum { SETTING_TEXT_MAX = ENDPOINT_LIST_TEXT_MAX };
+_Static_assert((int)ENDPOINT_LIST_TEXT_MAX >= (int)PREFIX_LIST_TEXT_MAX, "the longest value is that list");
 
 typedef struct SettingSpec {
         const char *key;      /* in the file */
@@ -65,6 +73,7 @@ typedef struct SettingSpec {
         void (*format)(char buffer[static SETTING_TEXT_MAX], const void *value);
         size_t offset, size;  /* of the value in Settings */
         int whole_relay_only; /* no meaning in [Relay NAME] */
+        int repeatable;       /* another one adds to what is there */
 } SettingSpec;
 
 extern const SettingSpec setting_specs[N_SETTINGS];

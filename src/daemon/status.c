@@ -47,23 +47,38 @@ static void describe_upstream(FILE *to, const UpstreamState *state)
                 (void)fprintf(to, "%s", address_format(address, &state->address));
 }
 
-/* All of them; what does not fit into the line is cut off. */
-static void describe_upstreams(FILE *to, const Upstreams *upstreams, unsigned n)
+/* Where its clients would rather be carried to, or could be. */
+static void describe_others(FILE *to, const Failover *failover)
 {
+        unsigned n_down = 0;
+
+        for (uint8_t i = 0; i < failover->n; i++)
+                n_down += failover->targets[i].health == TARGET_DOWN;
+        if (failover->n > 1)
+                (void)fprintf(to, " (number %u of %u%s", failover->chosen + 1U, failover->n, n_down > 0 ? "" : ")");
+        if (failover->n > 1 && n_down > 0)
+                (void)fprintf(to, ", %u down)", n_down);
+}
+
+/* All of them; what does not fit into the line is cut off. */
+static void describe_upstreams(FILE *to, const Targets *targets)
+{
+        unsigned n = targets_n_names(targets);
+
         (void)fprintf(to, "upstream%s ", n == 1 ? "" : "s");
         for (unsigned i = 0; i < n; i++) {
-                describe_upstream(to, upstreams_get(upstreams, i));
+                describe_upstream(to, targets_chosen(targets, i));
+                describe_others(to, targets_failover(targets, i));
                 (void)fputs(i + 1 < n ? ", " : "", to);
         }
 }
 
-static void describe(Status *status, FILE *to, const WorkersTotals *totals, const Upstreams *upstreams, unsigned n,
-                     usec_t now)
+static void describe(Status *status, FILE *to, const WorkersTotals *totals, const Targets *targets, usec_t now)
 {
         if (*status->trouble)
                 (void)fprintf(to, "reload failed, the old configuration stays (%s); ", status->trouble);
         describe_sessions(status, to, totals, now);
-        describe_upstreams(to, upstreams, n);
+        describe_upstreams(to, targets);
 }
 
 void status_note_trouble(Status *status, const char *problems)
@@ -92,15 +107,14 @@ void status_say(const char *text)
         (void)sd_notifyf(0, "STATUS=%s", line);
 }
 
-void status_update(Status *status, const WorkersTotals *totals, const Upstreams *upstreams, unsigned n_upstreams,
-                   usec_t now)
+void status_update(Status *status, const WorkersTotals *totals, const Targets *targets, usec_t now)
 {
         char line[sizeof(status->said)] = "";
         FILE *to = fmemopen(line, sizeof(line), "w");
 
         if (!to)
                 return;
-        describe(status, to, totals, upstreams, n_upstreams, now);
+        describe(status, to, totals, targets, now);
         (void)fclose(to);
         line[sizeof(line) - 1] = '\0';
         if (strcmp(line, status->said) == 0)

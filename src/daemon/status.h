@@ -4,7 +4,7 @@
  * The line that `systemctl status` shows: sessions, rates, upstream, drops. Told to the service manager only when it
  * changes; the caller asks every few seconds.
  */
-#include "daemon/upstreams.h"
+#include "daemon/targets.h"
 #include "daemon/workers.h"
 
 typedef struct Status {
@@ -17,8 +17,7 @@ typedef struct Status {
 /* What was wrong with the last reload, a line each; "": nothing. */
 void status_note_trouble(Status *status, const char *problems);
 
-void status_update(Status *status, const WorkersTotals *totals, const Upstreams *upstreams, unsigned n_upstreams,
-                   usec_t now);
+void status_update(Status *status, const WorkersTotals *totals, const Targets *targets, usec_t now);
 
 /* Says a line at once. The service manager takes UTF-8 only and what was typed may be anything: ASCII is what it gets.
  */

@@ -116,8 +116,8 @@ static int on_answers(sd_event_source *source, int fd, uint32_t events, void *us
                 entry->state.took = usec_sub(clock_monotonic(), entry->asked);
                 entry->state.n_answers++;
                 entry->state.n_errors += answer.why != NULL;
-                if (answer.serial != entry->serial) { /* it was directed elsewhere meanwhile */
-                        if (entry->state.endpoint.literal.family == 0)
+                if (answer.serial != entry->serial) { /* it was directed elsewhere meanwhile, or nowhere */
+                        if (*entry->state.endpoint.host && entry->state.endpoint.literal.family == 0)
                                 entry_ask(entry);
                 } else if (answer.why)
                         entry_failed(entry, &answer);
@@ -177,7 +177,7 @@ void upstreams_set(Upstreams *upstreams, unsigned i, const Endpoint *endpoint)
 {
         UpstreamEntry *entry = &upstreams->entries[i];
 
-        if (strcmp(entry->state.endpoint.host, endpoint->host) != 0 || entry->state.endpoint.port != endpoint->port) {
+        if (!endpoint_equal(&entry->state.endpoint, endpoint)) {
                 entry->state.directed = entry->serial > 0 ? clock_monotonic() : 0;
                 entry->state.endpoint = *endpoint;
                 entry->state.confirmed = 0; /* clients are carried to the old address until there is a new one */
@@ -189,6 +189,16 @@ void upstreams_set(Upstreams *upstreams, unsigned i, const Endpoint *endpoint)
                 entry_known(entry, &endpoint->literal);
         else
                 entry_ask(entry);
+}
+
+void upstreams_clear(Upstreams *upstreams, unsigned i)
+{
+        UpstreamEntry *entry = &upstreams->entries[i];
+
+        (void)sd_event_source_set_enabled(entry->retry, SD_EVENT_OFF);
+        entry->state = (UpstreamState){0};
+        entry->serial++; /* no answer that is still to come is of use */
+        entry->answered = false;
 }
 
 void upstreams_presume(Upstreams *upstreams, unsigned i, const Address *address)
@@ -210,7 +220,7 @@ const UpstreamState *upstreams_get(const Upstreams *upstreams, unsigned i)
 bool upstreams_settled(const Upstreams *upstreams)
 {
         for (unsigned i = 0; i < upstreams->n; i++)
-                if (!upstreams->entries[i].answered)
+                if (*upstreams->entries[i].state.endpoint.host && !upstreams->entries[i].answered)
                         return false;
         return true;
 }

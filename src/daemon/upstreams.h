@@ -33,6 +33,9 @@ DEFINE_CLEANUP(Upstreams, upstreams_free)
 /* (Re)directs the i-th upstream. A name is asked for now, also if it is the same as before. */
 void upstreams_set(Upstreams *upstreams, unsigned i, const Endpoint *endpoint);
 
+/* There is no i-th upstream any more. */
+void upstreams_clear(Upstreams *upstreams, unsigned i);
+
 /* Where it was in an earlier process: good until there is an answer. */
 void upstreams_presume(Upstreams *upstreams, unsigned i, const Address *address);
 

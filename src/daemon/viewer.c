@@ -19,7 +19,7 @@ enum { PROCESS_PART = 100 }; /* of the time at most */
 
 struct Viewer {
         Workers *workers;
-        const Upstreams *upstreams;
+        const Targets *targets;
         const Log *log;
         const Restore *restore;
         usec_t watchdog;    /* 0: the service manager wants nothing */
@@ -119,10 +119,33 @@ static void fill_places(Viewer *viewer)
         }
 }
 
+static void fill_targets(const Viewer *viewer, unsigned name, ViewName *to)
+{
+        const Failover *failover = targets_failover(viewer->targets, name);
+
+        to->n_failovers = failover->n_changes;
+        to->n_targets = failover->n;
+        for (uint8_t i = 0; i < failover->n; i++) {
+                const UpstreamState *state = targets_state(viewer->targets, name, i);
+                const TargetState *target = &failover->targets[i];
+                ViewTarget *one = &to->targets[i];
+
+                *one = (ViewTarget){.address = state->confirmed > 0 ? state->address : (Address){0},
+                                    .health = target_health_names[target->health],
+                                    .down = target->health == TARGET_DOWN,
+                                    .chosen = i == failover->chosen,
+                                    .sessions = workers_sessions_at(viewer->workers, name, i),
+                                    .icmp_errors = target->seen.icmp_errors};
+                (void)endpoint_format(one->upstream, &state->endpoint);
+                to->n_resolves += state->n_answers;
+                to->n_resolve_errors += state->n_errors;
+        }
+}
+
 static void fill_names(Viewer *viewer)
 {
         for (unsigned i = 0; i < viewer->view.n_names; i++) {
-                const UpstreamState *state = upstreams_get(viewer->upstreams, i);
+                const UpstreamState *state = targets_chosen(viewer->targets, i);
                 const WorkersName counted = workers_of_name(viewer->workers, i);
                 ViewName *to = &viewer->view.names[i];
 
@@ -134,9 +157,8 @@ static void fill_names(Viewer *viewer)
                                  .last_reply = counted.last_reply > state->directed ? counted.last_reply : 0,
                                  .address = state->confirmed > 0 ? state->address : (Address){0},
                                  .resolved = state->confirmed,
-                                 .resolve_time = state->took,
-                                 .n_resolves = state->n_answers,
-                                 .n_resolve_errors = state->n_errors};
+                                 .resolve_time = state->took};
+                fill_targets(viewer, i, to);
                 (void)endpoint_format(to->upstream, &state->endpoint);
                 (void)strcpy(to->why, state->why);
         }
@@ -253,7 +275,7 @@ static void find_firsts(View *view, const Place *places)
                         view->places[i].first++;
 }
 
-int viewer_new(Viewer **ret, Workers *workers, const Upstreams *upstreams, const Log *log, const Restore *restore,
+int viewer_new(Viewer **ret, Workers *workers, const Targets *targets, const Log *log, const Restore *restore,
                const Status *status)
 {
         _cleanup_(cleanup_viewer_free) Viewer *viewer = calloc(1, sizeof(Viewer));
@@ -261,7 +283,7 @@ int viewer_new(Viewer **ret, Workers *workers, const Upstreams *upstreams, const
         if (!viewer)
                 return -ENOMEM;
         viewer->workers = workers;
-        viewer->upstreams = upstreams;
+        viewer->targets = targets;
         viewer->log = log;
         viewer->restore = restore;
         viewer->source = (ViewSource){look, walk_begin, walk_next, walk_end, viewer};

@@ -7,14 +7,14 @@
 #include "base/log.h"
 #include "daemon/restore.h"
 #include "daemon/status.h"
-#include "daemon/upstreams.h"
+#include "daemon/targets.h"
 #include "daemon/workers.h"
 #include "http/view.h"
 
 typedef struct Viewer Viewer;
 
 /* All must live as long. 0 or -ENOMEM. */
-int viewer_new(Viewer **ret, Workers *workers, const Upstreams *upstreams, const Log *log, const Restore *restore,
+int viewer_new(Viewer **ret, Workers *workers, const Targets *targets, const Log *log, const Restore *restore,
                const Status *status);
 Viewer *viewer_free(Viewer *viewer);
 DEFINE_CLEANUP(Viewer, viewer_free)

@@ -251,6 +251,34 @@ WorkersName workers_of_name(const Workers *workers, unsigned name)
         return sum;
 }
 
+static const UpstreamTarget *target_of(const Slot *slot, unsigned name, uint8_t target)
+{
+        return &worker_relay(slot->worker)->policies[name]->upstream.targets[target];
+}
+
+TargetSeen workers_of_target(const Workers *workers, unsigned name, uint8_t target)
+{
+        TargetSeen sum = {0};
+
+        for (unsigned i = 0; i < workers->n; i++) {
+                const UpstreamTarget *one = target_of(&workers->slots[i], name, target);
+
+                sum.asked += counter_get(&one->asked);
+                sum.answered += counter_get(&one->answered);
+                sum.icmp_errors += counter_get(&one->icmp_errors);
+        }
+        return sum;
+}
+
+uint64_t workers_sessions_at(const Workers *workers, unsigned name, uint8_t target)
+{
+        uint64_t n = 0;
+
+        for (unsigned i = 0; i < workers->n; i++)
+                n += counter_get(&target_of(&workers->slots[i], name, target)->n_sessions);
+        return n;
+}
+
 WorkersTotals workers_totals(const Workers *workers)
 {
         WorkersTotals totals = {.sessions = counter_get(&workers->whole.current),

@@ -8,6 +8,7 @@
 #include <systemd/sd-event.h>
 
 #include "daemon/activation.h"
+#include "daemon/failover.h"
 #include "daemon/place.h"
 #include "daemon/worker.h"
 
@@ -103,6 +104,10 @@ typedef struct WorkersName {
         uint64_t sessions, peak, limit, by_age[N_SESSION_AGES];
         usec_t last_reply;
 } WorkersName;
+
+/* What all of them have counted of a name's target. */
+TargetSeen workers_of_target(const Workers *workers, unsigned name, uint8_t target);
+uint64_t workers_sessions_at(const Workers *workers, unsigned name, uint8_t target);
 
 WorkersName workers_of_name(const Workers *workers, unsigned name);
 

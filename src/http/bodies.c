@@ -203,13 +203,33 @@ static json_t *place_object(const ViewPlace *place)
                          direction_object(&place->stats.directions[REPLY]));
 }
 
+static json_t *targets_array(const ViewName *name)
+{
+        json_t *array = json_array();
+        char text[ADDRESS_TEXT_MAX];
+
+        for (unsigned i = 0; i < name->n_targets; i++) {
+                const ViewTarget *target = &name->targets[i];
+
+                (void)json_array_append_new(
+                                array,
+                                json_pack("{s:s, s:o, s:s, s:b, s:o, s:o}", "upstream", target->upstream, "address",
+                                          target->address.family ? json_string(address_format(text, &target->address))
+                                                                 : json_null(),
+                                          "state", target->health, "chosen", target->chosen, "sessions",
+                                          json_number(target->sessions), "icmp_errors",
+                                          json_number(target->icmp_errors)));
+        }
+        return array;
+}
+
 static json_t *name_object(const View *view, size_t i, usec_t asked)
 {
         const ViewName *name = &view->names[i];
         const Finding finding = health_of_name(view, i, asked);
         char text[ADDRESS_TEXT_MAX];
 
-        return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "name", name->name,
+        return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name", name->name,
                          "health", health_object(&finding), "sessions", json_number(name->sessions), "unreplied",
                          json_number(name->by_age[SESSION_UNREPLIED]), "assured",
                          json_number(name->by_age[SESSION_ASSURED]), "peak", json_number(name->peak), "limit",
@@ -218,7 +238,7 @@ static json_t *name_object(const View *view, size_t i, usec_t asked)
                          "resolved_age_seconds", json_age(view, name->resolved), "resolve_error",
                          *name->why ? json_string(name->why) : json_null(), "reply_age_seconds",
                          json_age(view, name->last_reply), "asked_age_seconds",
-                         json_age(view, health_is_silent(view, name) ? asked : 0));
+                         json_age(view, health_is_silent(view, name) ? asked : 0), "upstreams", targets_array(name));
 }
 
 /* What came from the process before; null if there was none, or before it is done. */

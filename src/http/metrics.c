@@ -55,6 +55,11 @@
           "Questions for the upstream's name that failed.")                                                           \
         X(RESOLVE_TIME, "gauge", "udp46_upstream_resolve_duration_seconds", "How long the last answer took.")         \
         X(RESOLVE_AGE, "gauge", "udp46_upstream_resolve_age_seconds", "Since the address was last confirmed.")        \
+        X(UPSTREAM_SESSIONS, "gauge", "udp46_upstream_sessions", "Sessions that are carried to an upstream.")         \
+        X(UPSTREAM_DOWN, "gauge", "udp46_upstream_down", "1 if it is asked and does not answer.")                     \
+        X(UPSTREAM_CHOSEN, "gauge", "udp46_upstream_chosen", "1 for the upstream that new sessions go to.")           \
+        X(UPSTREAM_ICMP, "counter", "udp46_upstream_icmp_errors_total", "ICMP errors that came back from it.")        \
+        X(FAILOVERS, "counter", "udp46_upstream_failovers_total", "Times that another upstream was chosen.")          \
         X(REPLY_AGE, "gauge", "udp46_upstream_reply_age_seconds",                                                     \
           "Since the upstream last answered anybody, NaN if never.")                                                  \
         X(RESTORED, "counter", "udp46_sessions_restored_total", "Sessions taken over from the process before.")       \
@@ -476,6 +481,56 @@ static void write_upstream_info(FILE *to, const View *view)
         }
 }
 
+static double target_sessions(const ViewTarget *target)
+{
+        return (double)target->sessions;
+}
+
+static double target_down(const ViewTarget *target)
+{
+        return target->down;
+}
+
+static double target_chosen(const ViewTarget *target)
+{
+        return target->chosen;
+}
+
+static double target_icmp(const ViewTarget *target)
+{
+        return (double)target->icmp_errors;
+}
+
+static double failovers(const View *view, const ViewName *name)
+{
+        (void)view;
+        return (double)name->n_failovers;
+}
+
+static void each_target(FILE *to, const View *view, MetricId id, double (*value)(const ViewTarget *target))
+{
+        head(to, &metrics[id]);
+        for (size_t i = 0; i < view->n_names; i++)
+                for (unsigned k = 0; k < view->names[i].n_targets; k++) {
+                        const ViewTarget *target = &view->names[i].targets[k];
+
+                        (void)fputs(metrics[id].name, to);
+                        label(to, "{", "name", view->names[i].name);
+                        label(to, ",", "upstream", target->upstream);
+                        (void)fputc('}', to);
+                        number(to, value(target));
+                }
+}
+
+static void write_targets(FILE *to, const View *view)
+{
+        each_target(to, view, METRIC_UPSTREAM_SESSIONS, target_sessions);
+        each_target(to, view, METRIC_UPSTREAM_DOWN, target_down);
+        each_target(to, view, METRIC_UPSTREAM_CHOSEN, target_chosen);
+        each_target(to, view, METRIC_UPSTREAM_ICMP, target_icmp);
+        each_name(to, view, METRIC_FAILOVERS, failovers);
+}
+
 static void write_names(FILE *to, const View *view)
 {
         write_sessions_by_state(to, view);
@@ -489,6 +544,7 @@ static void write_names(FILE *to, const View *view)
         each_name(to, view, METRIC_RESOLVE_TIME, resolve_time);
         each_name(to, view, METRIC_RESOLVE_AGE, resolve_age);
         each_name(to, view, METRIC_REPLY_AGE, reply_age);
+        write_targets(to, view);
 }
 
 static void write_restored(FILE *to, const ViewRestored *restored)

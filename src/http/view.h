@@ -17,17 +17,31 @@ typedef struct ViewPlace {
         Stats stats;
 } ViewPlace;
 
+/* One of the upstreams of a name, in order of preference. */
+typedef struct ViewTarget {
+        char upstream[ENDPOINT_TEXT_MAX];
+        Address address;    /* family 0: not known */
+        const char *health; /* unknown, up or down */
+        bool down, chosen;  /* it does not answer; new sessions go there */
+        uint64_t sessions, icmp_errors;
+} ViewTarget;
+
+enum { VIEW_TARGETS_MAX = ENDPOINT_LIST_MAX };
+
 typedef struct ViewName {
         const char *name;
         uint64_t sessions, peak, limit;
         uint64_t by_age[N_SESSION_AGES];
         usec_t last_reply; /* of any session; 0: none yet */
-        char upstream[ENDPOINT_TEXT_MAX];
-        Address address; /* family 0: not known */
-        usec_t resolved; /* when it was last confirmed; 0: never */
+        unsigned n_targets;
+        ViewTarget targets[VIEW_TARGETS_MAX];
+        uint64_t n_failovers;             /* times that another one was chosen */
+        char upstream[ENDPOINT_TEXT_MAX]; /* the chosen one; what follows is about it */
+        Address address;                  /* family 0: not known */
+        usec_t resolved;                  /* when it was last confirmed; 0: never */
         usec_t resolve_time;
-        uint64_t n_resolves, n_resolve_errors;
-        char why[192]; /* why the last question failed; "" if it did not */
+        uint64_t n_resolves, n_resolve_errors; /* of all of them */
+        char why[192];                         /* why the last question failed; "" if it did not */
 } ViewName;
 
 /* As many as RevivalLoss has (state/revive.h): rooms do not know each other. */

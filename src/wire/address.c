@@ -116,14 +116,14 @@ int endpoint_parse(const char *text, Endpoint *ret, const char **ret_why)
         if (strstr(text, "://"))
                 return -EINVAL;
         *ret_why = "expected [IPv6 address]:port or name:port";
-        end = bracketed ? strchr(text, ']') : strrchr(text, ':');
+        end = bracketed ? strchr(text, ']') : strrchr(text, ':') ? strrchr(text, ':') : text + strlen(text);
         if (!end)
                 return -EINVAL;
         port = bracketed ? end + 1 : end;
-        if (*port != ':' || end == host || (size_t)(end - host) >= sizeof(endpoint.host))
+        if ((*port && *port != ':') || end == host || (size_t)(end - host) >= sizeof(endpoint.host))
                 return -EINVAL;
         memcpy(endpoint.host, host, (size_t)(end - host));
-        if (port_parse(port + 1, &endpoint.port, ret_why) < 0)
+        if (*port && port_parse(port + 1, &endpoint.port, ret_why) < 0)
                 return -EINVAL;
 
         if (bracketed) {
@@ -146,6 +146,36 @@ int endpoint_parse(const char *text, Endpoint *ret, const char **ret_why)
                 return -EINVAL;
         }
         *ret = endpoint;
+        return 0;
+}
+
+bool endpoint_equal(const Endpoint *a, const Endpoint *b)
+{
+        return strcmp(a->host, b->host) == 0 && a->port == b->port;
+}
+
+int endpoint_list_add(const char *text, EndpointList *to, const char **ret_why)
+{
+        char words[ENDPOINT_LIST_TEXT_MAX], *rest = words;
+        EndpointList list = *to;
+
+        *ret_why = "too long";
+        if (strlen(text) >= sizeof(words))
+                return -EINVAL;
+        (void)strcpy(words, text);
+        for (char *word; (word = strsep(&rest, " \t"));) {
+                if (!*word && *text)
+                        continue;
+                *ret_why = "more than 8 of them";
+                if (list.n == ENDPOINT_LIST_MAX || endpoint_parse(word, &list.items[list.n], ret_why) < 0)
+                        return -EINVAL;
+                *ret_why = "named twice";
+                for (unsigned i = 0; i < list.n; i++)
+                        if (endpoint_equal(&list.items[i], &list.items[list.n]))
+                                return -EINVAL;
+                list.n++;
+        }
+        *to = list;
         return 0;
 }
 
@@ -298,7 +328,9 @@ const char *address_format(char buffer[static ADDRESS_TEXT_MAX], const Address *
         char host[ADDRESS_HOST_MAX];
 
         (void)address_format_host(host, address);
-        if (address->family == AF_INET6)
+        if (address->family == AF_INET6 && address->port == 0)
+                (void)snprintf(buffer, ADDRESS_TEXT_MAX, "[%s]", host);
+        else if (address->family == AF_INET6)
                 (void)snprintf(buffer, ADDRESS_TEXT_MAX, "[%s]:%u", host, address->port);
         else if (address->family == AF_INET)
                 (void)snprintf(buffer, ADDRESS_TEXT_MAX, "%s:%u", host, address->port);
@@ -311,8 +343,26 @@ const char *endpoint_format(char buffer[static ENDPOINT_TEXT_MAX], const Endpoin
 {
         bool literal = strchr(endpoint->host, ':');
 
-        (void)snprintf(buffer, ENDPOINT_TEXT_MAX, "%s%s%s:%u", literal ? "[" : "", endpoint->host, literal ? "]" : "",
-                       endpoint->port);
+        char port[8] = "";
+
+        if (endpoint->port > 0)
+                (void)snprintf(port, sizeof(port), ":%u", endpoint->port);
+        (void)snprintf(buffer, ENDPOINT_TEXT_MAX, "%s%s%s%s", literal ? "[" : "", endpoint->host, literal ? "]" : "",
+                       port);
+        return buffer;
+}
+
+const char *endpoint_list_format(char buffer[static ENDPOINT_LIST_TEXT_MAX], const EndpointList *list)
+{
+        char *to = buffer;
+
+        *buffer = '\0';
+        for (unsigned i = 0; i < list->n; i++) {
+                char text[ENDPOINT_TEXT_MAX];
+
+                to = stpcpy(to, i > 0 ? " " : "");
+                to = stpcpy(to, endpoint_format(text, &list->items[i]));
+        }
         return buffer;
 }
 

@@ -37,22 +37,35 @@ typedef struct PortRange {
 
 /* Where to: what a person wrote, and the address itself when it was a literal. */
 typedef struct Endpoint {
-        char host[256]; /* without brackets, with %zone */
-        uint16_t port;
+        char host[256];  /* without brackets, with %zone */
+        uint16_t port;   /* 0: none was given */
         Address literal; /* family 0: `host` is a name, or has a zone, whose interface may come and go: ask the resolver
                           */
 } Endpoint;
 
-enum { ADDRESS_HOST_MAX = 80, ADDRESS_TEXT_MAX = 96, ENDPOINT_TEXT_MAX = 256 + 16 };
+enum { ENDPOINT_LIST_MAX = 8 };
+
+typedef struct EndpointList {
+        unsigned n;
+        Endpoint items[ENDPOINT_LIST_MAX];
+} EndpointList;
+
+enum {
+        ADDRESS_HOST_MAX = 80,
+        ADDRESS_TEXT_MAX = 96,
+        ENDPOINT_TEXT_MAX = 256 + 16,
+        ENDPOINT_LIST_TEXT_MAX = ENDPOINT_LIST_MAX * ENDPOINT_TEXT_MAX
+};
 
 /*
  * All parsers: 0, or -EINVAL and in *ret_why a static phrase that says what is wrong with the text, fit to follow the
  * text and a colon. Nothing is resolved.
  */
 int address_parse_listener(const char *text, Address *ret, const char **ret_why); /* A.B.C.D:port */
-int endpoint_parse(const char *text, Endpoint *ret, const char **ret_why);        /* [IPv6%zone]:port or name:port */
-int prefix_list_parse(const char *text, PrefixList *ret, const char **ret_why);   /* addresses and prefixes, or "" */
-int port_range_parse(const char *text, PortRange *ret, const char **ret_why);     /* low-high, from 1024 on */
+int endpoint_parse(const char *text, Endpoint *ret, const char **ret_why); /* [IPv6%zone] or name, and :port or not */
+int endpoint_list_add(const char *text, EndpointList *to, const char **ret_why); /* one or more, behind what is there */
+int prefix_list_parse(const char *text, PrefixList *ret, const char **ret_why);  /* addresses and prefixes, or "" */
+int port_range_parse(const char *text, PortRange *ret, const char **ret_why);    /* low-high, from 1024 on */
 
 /* The address in the prefix with this number. */
 struct in6_addr prefix_address(const Prefix *prefix, uint32_t number);
@@ -77,10 +90,13 @@ const char *address_upstream_refusal(const Address *address);
 const char *address_source_refusal(struct in_addr address, uint16_t port);
 
 bool address_equal(const Address *a, const Address *b);
+bool endpoint_equal(const Endpoint *a, const Endpoint *b); /* as they were written */
 
-/* `192.0.2.10:62000`, `[2001:db8::5%eth0]:41001`, `-` for no address. Return the buffer. */
+/* `192.0.2.10:62000`, `[2001:db8::5%eth0]:41001`, `[2001:db8::5]` without a port, `-` for no address. Return the
+ * buffer. */
 const char *address_format(char buffer[static ADDRESS_TEXT_MAX], const Address *address);
 /* Without port and brackets: `192.0.2.10`, `2001:db8::5`, `fe80::1%eth0`. */
 const char *address_format_host(char buffer[static ADDRESS_HOST_MAX], const Address *address);
 const char *endpoint_format(char buffer[static ENDPOINT_TEXT_MAX], const Endpoint *endpoint);
+const char *endpoint_list_format(char buffer[static ENDPOINT_LIST_TEXT_MAX], const EndpointList *list);
 const char *prefix_list_format(char buffer[static PREFIX_LIST_TEXT_MAX], const PrefixList *list);

@@ -192,7 +192,7 @@ START_TEST(a_whole_file)
         ck_assert_uint_eq(settings_of("relay").max_datagram_size, 1500);
         ck_assert_uint_eq(settings_of("relay").write_timeout, 500 * USEC_PER_MSEC);
         ck_assert_int_eq(settings_of("relay").log_level, LOG_WARNING);
-        ck_assert_str_eq(settings_of("office").upstream.host, "office.example");
+        ck_assert_str_eq(settings_of("office").upstream.items[0].host, "office.example");
         ck_assert_uint_eq(settings_of("office").max_sessions, 10);
         ck_assert_uint_eq(settings_of("office").session_timeout, 90 * USEC_PER_SEC);
         ck_assert_uint_eq(config_check(config, problems.to), 0);
@@ -232,7 +232,7 @@ START_TEST(line_ends_of_other_systems)
         ck_assert_uint_eq(load("[Relay]\r\nUpstream=[::1]:5\r\n\r\n# x\r\nMaxSessions=7\r\n[Relay "
                                "a]\r\nMaxSessions=3\r\n"),
                           0);
-        ck_assert_str_eq(settings_of("relay").upstream.host, "::1");
+        ck_assert_str_eq(settings_of("relay").upstream.items[0].host, "::1");
         ck_assert_uint_eq(settings_of("relay").max_sessions, 7);
         ck_assert_uint_eq(settings_of("a").max_sessions, 3);
 
@@ -479,7 +479,7 @@ START_TEST(names_without_a_section)
         ck_assert_int_eq(config_for(config, "relay", &s), -EDESTADDRREQ);
         ck_assert_int_eq(config_for(config, "a", &s), 0);
         ck_assert_uint_eq(load("[Relay relay]\nUpstream=[::1]:7\n"), 0);
-        ck_assert_uint_eq(settings_of("relay").upstream.port, 7);
+        ck_assert_uint_eq(settings_of("relay").upstream.items[0].port, 7);
 }
 END_TEST
 
@@ -499,7 +499,7 @@ START_TEST(every_name_needs_an_upstream)
         set_flag(SETTING_UPSTREAM, "[::1]:9");
         ck_assert_uint_eq(load("[Relay b]\n"), 0);
         ck_assert_uint_eq(config_check(config, problems.to), 0);
-        ck_assert_uint_eq(settings_of("b").upstream.port, 9);
+        ck_assert_uint_eq(settings_of("b").upstream.items[0].port, 9);
 }
 END_TEST
 

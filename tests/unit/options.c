@@ -27,9 +27,9 @@ static unsigned parse(const char *const *argv)
 
 static void check_endpoint(const char *text)
 {
-        char buffer[ENDPOINT_TEXT_MAX];
+        char buffer[ENDPOINT_LIST_TEXT_MAX];
 
-        ck_assert_str_eq(endpoint_format(buffer, &options.settings.upstream), text);
+        ck_assert_str_eq(endpoint_list_format(buffer, &options.settings.upstream), text);
 }
 
 START_TEST(nothing_given)
@@ -49,13 +49,17 @@ START_TEST(values_behind_a_space_or_an_equals_sign)
                                 "--unreplied-timeout=2s", "--reply-refresh=3s", "--segmentation-offload=no",
                                 "--source-address=2001:db8:5::1 2001:db8:6::/64", "--source-ports", "20000-29999",
                                 "--source-prefix=2001:db8:64::/96", "--http-hosts=relay.example",
-                                "--http-show-clients=yes", "--http-session-labels", "true"),
+                                "--http-show-clients=yes", "--http-session-labels", "true", "--failover-sessions=stay",
+                                "--failover-timeout=5s", "--failback-delay=6s"),
                           0);
         check_endpoint("[2001:db8::1]:1");
         ck_assert_uint_eq(options.settings.session_timeout, 7 * USEC_PER_SEC);
         ck_assert_uint_eq(options.settings.unreplied_timeout, 2 * USEC_PER_SEC);
         ck_assert_uint_eq(options.settings.reply_refresh, 3 * USEC_PER_SEC);
         ck_assert_uint_eq(options.settings.write_timeout, USEC_PER_SEC);
+        ck_assert_int_eq(options.settings.failover_sessions, FAILOVER_STAY);
+        ck_assert_uint_eq(options.settings.failover_timeout, 5 * USEC_PER_SEC);
+        ck_assert_uint_eq(options.settings.failback_delay, 6 * USEC_PER_SEC);
         ck_assert_uint_eq(options.settings.max_sessions, 3);
         ck_assert_uint_eq(options.settings.max_datagram_size, 1500);
         ck_assert_int_eq(options.settings.log_level, LOG_DEBUG);
@@ -164,7 +168,8 @@ static const struct {
                 {"--upstream=192.0.2.1:5", NULL, "--upstream 192.0.2.1:5: an IPv4 address"},
                 {"--upstream=[::ffff:192.0.2.1]:5", NULL, "--upstream [::ffff:192.0.2.1]:5: an IPv4-mapped"},
                 {"--upstream", "[::1]:70000", "--upstream [::1]:70000: the port"},
-                {"--upstream=[::1]:1", "--upstream=[::1]:2", "--upstream [::1]:2: given twice"},
+                {"--upstream=[::1]:1", "--upstream=[::1]:1", "--upstream [::1]:1: named twice"},
+                {"--max-sessions=1", "--max-sessions=2", "--max-sessions 2: given twice"},
                 {"--max-sessions=1", "--max-sessions=1", "--max-sessions 1: given twice"},
                 {"--config=a", "--config=b", "--config: given twice"},
                 {"--help", "--help", "--help: given twice"},

@@ -218,7 +218,7 @@ START_TEST(what_was_given_lies_over_what_was_not)
         set(&over, SETTING_SESSION_TIMEOUT, "7s");
         set(&over, SETTING_LOG_LEVEL, "debug");
         settings_overlay(&under, &over);
-        ck_assert_str_eq(under.upstream.host, "2001:db8::1");
+        ck_assert_str_eq(under.upstream.items[0].host, "2001:db8::1");
         ck_assert_uint_eq(under.max_sessions, 0);
         ck_assert_uint_eq(under.session_timeout, 7 * USEC_PER_SEC);
         ck_assert_int_eq(under.log_level, LOG_DEBUG);
@@ -232,7 +232,10 @@ END_TEST
 START_TEST(each_setting_is_laid_over_alone)
 {
         static const char *const values[N_SETTINGS] = {
-                        [SETTING_UPSTREAM] = "home.example:51820",
+                        [SETTING_UPSTREAM] = "home.example:51820 [2001:db8::1]",
+                        [SETTING_FAILOVER_SESSIONS] = "stay",
+                        [SETTING_FAILOVER_TIMEOUT] = "7s",
+                        [SETTING_FAILBACK_DELAY] = "8s",
                         [SETTING_SESSION_TIMEOUT] = "1s",
                         [SETTING_UNREPLIED_TIMEOUT] = "2s",
                         [SETTING_REPLY_REFRESH] = "3s",
@@ -253,7 +256,8 @@ START_TEST(each_setting_is_laid_over_alone)
 
         set(&over, key, values[key]);
         set(&expected, key, values[key]);
-        over.upstream.port = over.upstream.port ? over.upstream.port : 1; /* was not given */
+        if (key != SETTING_UPSTREAM)
+                over.upstream.n = 1; /* was not given */
         settings_overlay(&under, &over);
         ck_assert_int_eq(memcmp(&under, &expected, sizeof(under)), 0);
 }
@@ -265,7 +269,7 @@ START_TEST(defaults)
 
         settings_complete(&s);
         ck_assert_uint_eq(s.given, 0);
-        ck_assert_uint_eq(s.upstream.port, 0);
+        ck_assert_uint_eq(s.upstream.n, 0);
         ck_assert_uint_eq(s.session_timeout, 180 * USEC_PER_SEC);
         ck_assert_uint_eq(s.unreplied_timeout, 30 * USEC_PER_SEC);
         ck_assert_uint_eq(s.reply_refresh, 12 * USEC_PER_MINUTE);

@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.request
 
 BINARY = os.environ.get('UDP46_BINARY', '')
 INSIDE = 'UDP46_TEST_INSIDE'
@@ -70,10 +71,10 @@ def wait_until(condition, timeout=5.0, what='what was waited for'):
 class Upstream:
     """An IPv6 service that answers each datagram with `answer(data)`, unless that is None."""
 
-    def __init__(self, address='::1', answer=lambda data: data):
+    def __init__(self, address='::1', answer=lambda data: data, port=0):
         self.sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         self.sock.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
-        self.sock.bind((address, 0))
+        self.sock.bind((address, port))
         self.sock.settimeout(0.1)
         self.port = self.sock.getsockname()[1]
         self.name = f'[{address}]:{self.port}'
@@ -105,6 +106,12 @@ class Upstream:
         self.ended = True
         self.thread.join()
         self.sock.close()
+
+
+def metrics(port):
+    """What /metrics says on this port of 127.0.0.1: {series: value}."""
+    with urllib.request.urlopen(f'http://127.0.0.1:{port}/metrics', timeout=5) as answer:
+        return dict(line.rsplit(' ', 1) for line in answer.read().decode().splitlines() if not line.startswith('#'))
 
 
 class Notify:
@@ -336,14 +343,15 @@ LISTEN = ('--listen', '127.0.0.1:9999')
 # name: flags, text of the file, what the complaint names
 BAD_FLAGS = {
     'no_upstream': ((), '', 'no upstream', 'Upstream='),
-    'two_upstreams': (('--upstream', GOOD, '--upstream', '[::1]:51821'), '', '--upstream [::1]:51821', 'twice'),
+    'an_upstream_twice': (('--upstream', GOOD, '--upstream', GOOD), '', f'--upstream {GOOD}', 'twice'),
+    'nine_upstreams': (('--upstream', ' '.join(f'[::1]:{n}' for n in range(1, 10))), '', '[::1]:9: more than 8'),
     'ipv4_upstream': (('--upstream', '192.0.2.1:51820'), '', '--upstream 192.0.2.1:51820: ', 'IPv4'),
     'mapped_upstream': (('--upstream=[::ffff:192.0.2.1]:51820',), '', '[::ffff:192.0.2.1]:51820: ', 'IPv4-mapped'),
     'multicast_upstream': (('--upstream', '[ff02::1]:51820'), '', '[ff02::1]:51820: ', 'multicast'),
     'unspecified_upstream': (('--upstream', '[::]:51820'), '', '[::]:51820: ', 'unspecified'),
     'upstream_port_0': (('--upstream', '[2001:db8::1]:0'), '', '[2001:db8::1]:0: ', 'port'),
     'upstream_port_70000': (('--upstream', '[2001:db8::1]:70000'), '', '[2001:db8::1]:70000: ', 'port'),
-    'upstream_without_port': (('--upstream', '[2001:db8::1]'), '', '--upstream [2001:db8::1]: '),
+    'upstream_with_half_a_port': (('--upstream', '[2001:db8::1]:'), '', '--upstream [2001:db8::1]:: '),
     'upstream_without_brackets': (('--upstream', '2001:db8::1:51820'), '', '2001:db8::1:51820: ', 'brackets'),
     'upstream_of_no_value': (('--upstream',), '', '--upstream: needs a value'),
     'negative_timeout': (('--upstream', GOOD, '--session-timeout', '-5s'), '', '--session-timeout -5s: '),
@@ -369,7 +377,10 @@ BAD_FLAGS = {
 }
 
 BAD_FILES = {
-    'file_two_upstreams': (UPSTREAM + 'Upstream=[::1]:2\n', ':3: Upstream=[::1]:2: given twice'),
+    'file_an_upstream_twice': (UPSTREAM + UPSTREAM.split()[1] + '\n', f':3: Upstream={GOOD}: named twice'),
+    'file_bad_failover': (UPSTREAM + 'FailoverSessions=yes\n', ':3: FailoverSessions=yes: must be move or stay'),
+    'file_bad_failover_timeout': (UPSTREAM + 'FailoverTimeoutSec=0\n', ':3: FailoverTimeoutSec=0: must be from 1ms'),
+    'file_bad_failback': (UPSTREAM + 'FailbackDelaySec=soon\n', ':3: FailbackDelaySec=soon: expected a time span'),
     'file_ipv4_upstream': ('[Relay]\nUpstream=192.0.2.1:1\n', ':2: Upstream=192.0.2.1:1: ', 'IPv4'),
     'file_mapped_upstream': ('[Relay]\nUpstream=[::ffff:192.0.2.1]:1\n', ':2: Upstream=[::ffff:192.0.2.1]:1: '),
     'file_multicast_upstream': ('[Relay]\nUpstream=[ff05::2]:1\n', ':2: Upstream=[ff05::2]:1: ', 'multicast'),

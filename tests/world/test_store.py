@@ -73,13 +73,16 @@ class Manager(world.Notify):
             os.close(held.fd)
 
 
-class Store(world.TestCase):
+class Keeping(world.TestCase):
+    """A service manager of our own, and what it starts."""
+
     def setUp(self):
         super().setUp()
         self.manager = Manager(self.directory)
         self.addCleanup(self.manager.close)
         self.up = self.upstream()
         self.http = next_port()
+        self.config = f'[Relay]\nUpstream={self.up.name}\nLogLevel=debug\n'
 
     def listener(self, device=None, port=0):
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -89,12 +92,12 @@ class Store(world.TestCase):
         sock.bind(('127.0.0.1', port))
         return sock
 
-    def serve(self, *listeners, names=None, config='', stored=None, **kwargs):
+    def serve(self, *listeners, names=None, config=None, stored=None, **kwargs):
         """A process that gets the listeners and whatever is held."""
         stored = self.manager.everything() if stored is None else stored
         names = names or ['relay'] * len(listeners)
         daemon = self.start('--metrics.enabled', '--metrics.listen', f'127.0.0.1:{self.http}',
-                            config=f'[Relay]\nUpstream={self.up.name}\nLogLevel=debug\n{config}',
+                            config=config or self.config,
                             fds=[*listeners, *(held for _, held in stored)],
                             names=':'.join([*names, *(name for name, _ in stored)]),
                             env={'NOTIFY_SOCKET': self.manager.path}, **kwargs)
@@ -105,16 +108,15 @@ class Store(world.TestCase):
         with urllib.request.urlopen(f'http://127.0.0.1:{self.http}{path}', timeout=5) as answer:
             return answer.read().decode()
 
-    def metrics(self):
-        return dict(line.rsplit(' ', 1) for line in self.get('/metrics').splitlines() if not line.startswith('#'))
-
     def parked(self, n):
-        wait_until(lambda: float(self.metrics()['udp46_sessions_parked']) == n)
+        wait_until(lambda: float(world.metrics(self.http)['udp46_sessions_parked']) == n)
 
     def kill(self, daemon):
         daemon.process.kill()
         daemon.wait()
 
+
+class Store(Keeping):
     def clients(self, n, listener):
         clients = [self.client(listener.getsockname()[1]) for _ in range(n)]
         for i, client in enumerate(clients):
@@ -125,7 +127,7 @@ class Store(world.TestCase):
     def check_restored(self, daemon, n, **lost):
         """So many sessions are there again; so many are not, for these reasons."""
         line = fields(daemon.wait_line('<[56]>sessions restored '))
-        metrics = self.metrics()
+        metrics = world.metrics(self.http)
         self.assertEqual({reason: int(metrics[f'udp46_sessions_not_restored_total{{reason="{reason}"}}'])
                           for reason in REASONS}, {reason: lost.get(reason, 0) for reason in REASONS})
         self.assertEqual((int(line['sessions']), int(line['lost'])), (n, sum(lost.values())), line)
@@ -238,7 +240,7 @@ class Store(world.TestCase):
         daemon = self.serve(listener)
         self.clients(2, listener)
         self.kill(daemon)
-        self.check_restored(self.serve(listener, names=['office'], config='[Relay office]\n'), 0, no_listener=2)
+        self.check_restored(self.serve(listener, names=['office'], config=self.config + '[Relay office]\n'), 0, no_listener=2)
 
     def test_listeners_in_another_order(self):
         """Of one address and name, on two devices; and on two ports."""
@@ -263,7 +265,7 @@ class Store(world.TestCase):
         busy = {i: clients[i] for i in (1, 4, 7)}
         self.check_same(busy)
         self.kill(daemon)
-        daemon = self.serve(listener, config='MaxSessions=3\n')
+        daemon = self.serve(listener, config=self.config + 'MaxSessions=3\n')
         self.check_restored(daemon, 3, limit=5)
         self.check_same(busy)
 
@@ -293,7 +295,7 @@ class Store(world.TestCase):
         line = fields(daemon.wait_line('<6>sessions restored '))
         self.assertGreater(int(line['sessions']), 50)
         self.assertEqual(int(line['sessions']) + int(line['lost']), 600)
-        metrics = self.metrics()
+        metrics = world.metrics(self.http)
         lost = {reason: int(metrics[f'udp46_sessions_not_restored_total{{reason="{reason}"}}']) for reason in REASONS}
         self.assertEqual({reason for reason in REASONS if lost[reason]} - {'failed', 'limit'}, set(), lost)
         self.assertGreater(lost['failed'], 0)
@@ -337,7 +339,7 @@ class Store(world.TestCase):
         wait_until(lambda: self.answered(client), what='it relays')
         line = daemon.wait_line('<4>sessions would not outlive the process ')
         self.assertEqual(fields(line)['reason'], os.strerror(errno.ENOENT))
-        self.assertEqual(self.metrics()['udp46_sessions_parked'], '0')
+        self.assertEqual(world.metrics(self.http)['udp46_sessions_parked'], '0')
         time.sleep(3.5)
         self.assertEqual(len(daemon.find('outlive')), 1)
         os.rename(path + '.away', path)

@@ -1,0 +1,247 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Several upstreams for one listener: one falls silent, is gone, comes back; the configuration changes under way; and
+upstreams without a port.
+
+Runs as root in namespaces of its own, as test_daemon.py does. UDP46_BINARY is the program under test. Exit status 77:
+not allowed here.
+"""
+
+import signal
+import time
+
+import test_daemon as world
+from test_daemon import Upstream, fields, next_port, wait_until
+from test_store import Keeping
+
+QUICK = 'FailoverTimeoutSec=1500ms\nFailbackDelaySec=2s\nLogLevel=debug\n'
+
+
+class Home(Upstream):
+    """An upstream that can be silent for a while; it says whose answer it is."""
+
+    def __init__(self, name, address='::1', port=0):
+        self.word, self.silent = name.encode(), False
+        super().__init__(address, answer=self.reply, port=port)
+
+    def reply(self, data):
+        return None if self.silent else self.word + b' ' + data
+
+
+class Homes(world.TestCase):
+    def home(self, name, **kwargs):
+        home = Home(name, **kwargs)
+        self.addCleanup(home.close)
+        return home
+
+    def answerer(self, client, data=b'x', timeout=0.3):
+        """Whose answer comes back; None: nobody's."""
+        client.settimeout(timeout)
+        client.send(data)
+        try:
+            while True:
+                word, _, rest = client.recv(65536).partition(b' ')
+                if rest == data:
+                    return word.decode()
+        except OSError:
+            return None
+
+    def carried_to(self, client, name, within):
+        """From some question on that home answers. How long that took."""
+        begin = time.monotonic()
+        wait_until(lambda: self.answerer(client) == name, within, f'an answer of {name}')
+        return time.monotonic() - begin
+
+
+class Failover(Homes):
+    def setUp(self):
+        super().setUp()
+        self.http = next_port()
+
+    def begin(self, *homes, config=QUICK, ports=None, **kwargs):
+        self.port = next_port()
+        self.settings = config
+        listen = [word for port in ports or [self.port] for word in ('--listen', f'127.0.0.1:{port}')]
+        self.daemon = self.start(*listen, '--metrics.enabled', '--metrics.listen', f'127.0.0.1:{self.http}',
+                                 config=self.config(*homes), **kwargs)
+        self.daemon.wait_line('<6>starting udp46 ')
+
+    def config(self, *homes):
+        return '[Relay]\n' + ''.join(f'Upstream={home.name}\n' for home in homes) + self.settings
+
+    def reload(self, *homes):
+        self.write_config(self.config(*homes))
+        n = len(self.daemon.find('configuration reloaded'))
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_line('configuration reloaded', n=n + 1)
+
+    def metric(self, name, home=None):
+        labels = f'{{name="relay",upstream="{home.name}"}}' if home else '{name="relay"}'
+        return world.metrics(self.http)[f'udp46_upstream_{name}{labels}']
+
+    def test_one_that_falls_silent_is_left(self):
+        """Within the time-out and a look; every session goes over, and keeps its port."""
+        one, two = self.home('one'), self.home('two')
+        self.begin(one, two)
+        clients = [self.client(self.port) for _ in range(20)]
+        for i, client in enumerate(clients):
+            self.assertEqual(self.answerer(client, b'%d' % i), 'one')
+        self.assertEqual(two.received, [])
+        one.silent = True
+        took = self.carried_to(clients[0], 'two', 6)
+        self.assertGreater(took, 1.0)
+        n = len(one.received)
+        for i, client in enumerate(clients):
+            self.assertEqual(self.answerer(client, b'%d' % i), 'two')
+            self.assertEqual(one.leg_of(b'%d' % i), two.leg_of(b'%d' % i))
+        self.assertEqual(len(one.received), n)  # none goes to both
+        line = fields(self.daemon.wait_line('<4>upstream is down '))
+        self.assertEqual(line, {'listener_name': 'relay', 'upstream_name': one.name, 'upstream': one.name})
+        line = fields(self.daemon.wait_line('<5>new sessions go to another upstream '))
+        self.assertEqual(line['upstream'], two.name)
+        self.assertEqual([self.metric('down', home) for home in (one, two)], ['1', '0'])
+        self.assertEqual([self.metric('chosen', home) for home in (one, two)], ['0', '1'])
+        self.assertEqual([self.metric('sessions', home) for home in (one, two)], ['0', '20'])
+        self.assertEqual(self.metric('failovers_total'), '1')
+
+    def test_one_that_is_gone_is_left_sooner(self):
+        """Its host says so."""
+        one, two = self.home('one'), self.home('two')
+        self.begin(one, two, config='FailoverTimeoutSec=9s\n')
+        client = self.client(self.port)
+        self.assertEqual(self.answerer(client), 'one')
+        one.close()
+        self.assertLess(self.carried_to(client, 'two', 9), 7)
+
+    def test_scanners_are_no_proof(self):
+        """Who asks once or twice and is not answered says nothing of the upstream."""
+        one, two = self.home('one'), self.home('two')
+        one.silent = True
+        self.begin(one, two)
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            client = self.client(self.port)
+            client.send(b'scan')
+            client.send(b'scan')
+            time.sleep(0.01)
+        self.assertEqual(two.received, [])
+        self.carried_to(client, 'two', 6)  # who insists does
+
+    def test_the_preferred_one_gets_its_sessions_back(self):
+        one, two = self.home('one'), self.home('two')
+        self.begin(one, two)
+        old = self.client(self.port)
+        self.assertEqual(self.answerer(old, b'old'), 'one')
+        port = one.leg_of(b'old')
+        one.silent = True
+        self.carried_to(old, 'two', 6)
+        one.silent = False
+        # nobody is moved to what is not known
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            self.assertEqual(self.answerer(old), 'two')
+        new = self.client(self.port)
+        self.assertEqual(self.answerer(new), 'one')
+        self.daemon.wait_line('<6>upstream is up ')
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            self.assertEqual((self.answerer(old), self.answerer(new)), ('two', 'one'))
+        self.assertLess(self.carried_to(old, 'one', 4), 4)
+        self.assertEqual(self.answerer(old, b'back'), 'one')
+        self.assertEqual(one.leg_of(b'back'), port)
+
+    def test_sessions_may_stay(self):
+        one, two = self.home('one'), self.home('two')
+        self.begin(one, two, config=QUICK + 'FailoverSessions=stay\n')
+        old = self.client(self.port)
+        self.assertEqual(self.answerer(old), 'one')
+        one.silent = True
+        wait_until(lambda: self.answerer(old, timeout=0.1) or self.metric('down', one) == '1', 6)
+        self.assertEqual(self.answerer(self.client(self.port)), 'two')
+        self.assertIsNone(self.answerer(old))
+        one.silent = False
+        self.assertEqual(self.answerer(old), 'one')
+
+    def test_the_list_changes(self):
+        """Who is carried to an upstream that stays in the list is not touched, wherever it stands."""
+        one, two, three = self.home('one'), self.home('two'), self.home('three')
+        self.begin(one, two)
+        clients = [self.client(self.port) for _ in range(5)]
+        for i, client in enumerate(clients):
+            self.assertEqual(self.answerer(client, b'%d' % i), 'one')
+        self.reload(three, one, two)
+        for i, client in enumerate(clients):
+            self.assertEqual(self.answerer(client, b'again %d' % i), 'one')
+            self.assertEqual(one.leg_of(b'again %d' % i), one.leg_of(b'%d' % i))
+        self.assertEqual(self.answerer(self.client(self.port)), 'three')
+        self.assertEqual([self.metric('sessions', home) for home in (three, one, two)], ['1', '5', '0'])
+        self.reload(two)
+        for i, client in enumerate(clients):
+            self.assertEqual(self.answerer(client, b'%d' % i), 'two')
+            self.assertEqual(one.leg_of(b'%d' % i), two.leg_of(b'%d' % i))
+        self.assertEqual(self.metric('sessions', two), '6')  # one says nothing, but where else should it go?
+        self.write_config('[Relay]\n' + 9 * 'Upstream=[::1]:1\n')
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_line('reload failed')
+        self.assertEqual(self.answerer(clients[0]), 'two')
+
+    def test_all_are_down(self):
+        """The first is as good as any; whoever answers again is found."""
+        one, two = self.home('one'), self.home('two')
+        self.begin(one, two)
+        client = self.client(self.port)
+        self.assertEqual(self.answerer(client), 'one')
+        one.silent = two.silent = True
+        end = time.monotonic() + 8
+        while time.monotonic() < end:
+            self.assertIsNone(self.answerer(client))
+        self.assertGreater(len(two.received), 1)
+        two.silent = False
+        self.carried_to(client, 'two', 15)
+
+    def test_an_upstream_without_a_port(self):
+        """It is the listener's: one section for a whole range."""
+        ports = [next_port() for _ in range(5)]
+        for port in ports:
+            self.home(f'at {port}', port=port).word = b'%d' % port
+        self.begin(config='Upstream=[::1]\n' + QUICK, ports=ports)
+        clients = {port: self.client(port) for port in ports}
+        for port, client in clients.items():
+            self.assertEqual(self.answerer(client), str(port))
+        self.settings = 'Upstream=[2001:db8::46]\nUpstream=[::1]\n' + QUICK
+        self.reload()
+        for port, client in clients.items():
+            self.assertEqual(self.answerer(client), str(port))
+        self.daemon.signal(signal.SIGTERM)
+        self.assertEqual(self.daemon.wait(), 0)
+        self.assertIn(f'upstream=[::1]:{ports[0]}', self.daemon.wait_line(f'session closed .*127.0.0.1:{ports[0]} '))
+
+
+class Afterwards(Keeping, Homes):
+    """A new process goes on where the old one was."""
+
+    def test_the_choice_outlives_the_process(self):
+        one, two = self.home('one'), self.home('two')
+        listener = self.listener()
+        config = f'[Relay]\nUpstream={one.name}\nUpstream={two.name}\n{QUICK}'
+        daemon = self.serve(listener, config=config)
+        old, self.port = self.client(listener.getsockname()[1]), listener.getsockname()[1]
+        self.assertEqual(self.answerer(old, b'first'), 'one')
+        one.silent = True
+        self.carried_to(old, 'two', 6)
+        self.parked(1)
+        self.kill(daemon)
+        daemon = self.serve(listener, config=config)
+        daemon.wait_line('sessions restored sessions=1 ')
+        self.assertEqual(self.answerer(old, b'after'), 'two')
+        self.assertEqual(two.leg_of(b'after'), one.leg_of(b'first'))
+        self.assertEqual(self.answerer(self.client(self.port)), 'two')
+
+
+def main():
+    world.enter(__file__)
+    world.run()
+
+
+if __name__ == '__main__':
+    main()
