@@ -445,7 +445,8 @@ class Files(unittest.TestCase):
 
     def test_rows(self):
         self.assertEqual([panel['title'] for panel in self.panels if panel['type'] == 'row'],
-                         ['Is it working?', 'Traffic', 'Sessions', 'Drops by verdict', 'Upstream', 'Kernel and process'])
+                         ['Is it working?', 'Traffic', 'Sessions', 'Drops by verdict', 'Upstream', 'Kernel and process',
+                          'Several upstreams'])
 
     def test_queries_keep_to_the_variables(self):
         """What has an instance or a listener is asked for the chosen ones only; no other variable is there."""
