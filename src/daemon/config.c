@@ -265,6 +265,14 @@ int config_for(const Config *config, const char *listener_name, Settings *ret)
         return ret->upstream.n == 0 ? -EDESTADDRREQ : 0;
 }
 
+static bool has_endpoint_without_port(const EndpointList *list)
+{
+        for (unsigned i = 0; i < list->n; i++)
+                if (list->items[i].port == 0)
+                        return true;
+        return false;
+}
+
 static bool all_reserved(const PortRange *ports)
 {
         const PortRange reserved = limits_reserved_ports(limits_host_ports());
@@ -277,6 +285,11 @@ static const char *section_mistake(const Settings *s)
 {
         if (s->upstream.n == 0)
                 return "no upstream: write Upstream= there or under [Relay]";
+        if (s->probe_payload.n > 0 && has_endpoint_without_port(&s->upstream))
+                return "ProbePayload= needs to know a port: write it into each Upstream=";
+        if (s->probe_payload.n > 0 && s->probe_interval > s->failover_timeout / 3)
+                return "ProbeIntervalSec= is a third of FailoverTimeoutSec= at most, or no silence would be long "
+                       "enough";
         if (s->source_addresses.n > 0 && s->source_prefix.n > 0)
                 return "SourceAddress= and SourcePrefix= exclude each other; an empty value takes back what [Relay] "
                        "says";

@@ -113,6 +113,16 @@ static void format_failover(char buffer[static SETTING_TEXT_MAX], const void *va
         (void)strcpy(buffer, failover_names[*(const int *)value]);
 }
 
+static int parse_payload(const char *text, void *ret, const char **ret_why)
+{
+        return probe_payload_parse(text, ret, ret_why);
+}
+
+static void format_payload(char buffer[static SETTING_TEXT_MAX], const void *value)
+{
+        (void)probe_payload_format(buffer, value);
+}
+
 static const char *const offload_names[] = {[OFFLOAD_AUTO] = "auto", [OFFLOAD_YES] = "yes", [OFFLOAD_NO] = "no"};
 
 static int parse_offload(const char *text, void *ret, const char **ret_why)
@@ -243,6 +253,12 @@ const SettingSpec setting_specs[N_SETTINGS] = {
                 [SETTING_FAILBACK_DELAY] = {"FailbackDelaySec", "failback-delay", "span", "1min",
                                             "a preferred upstream that answers for this long gets its sessions back",
                                             parse_span, format_span, VALUE(failback_delay), 0, 0},
+                [SETTING_PROBE_PAYLOAD] = {"ProbePayload", "probe-payload", "hex", "none",
+                                           "a datagram that upstreams answer, to ask each of them by ourselves",
+                                           parse_payload, format_payload, VALUE(probe_payload), 0, 0},
+                [SETTING_PROBE_INTERVAL] = {"ProbeIntervalSec", "probe-interval", "span", "5s",
+                                            "how often; a third of the failover timeout at most", parse_span,
+                                            format_span, VALUE(probe_interval), 0, 0},
                 [SETTING_SESSION_TIMEOUT] = {"SessionTimeoutSec", "session-timeout", "span", "180s",
                                              "an answered session ends after this long without a datagram", parse_span,
                                              format_span, VALUE(session_timeout), 0, 0},
@@ -331,6 +347,7 @@ void settings_complete(Settings *s)
                         .write_timeout = WRITE_TIMEOUT,
                         .failover_timeout = 15 * USEC_PER_SEC,
                         .failback_delay = USEC_PER_MINUTE,
+                        .probe_interval = 5 * USEC_PER_SEC,
                         .max_datagram_size = 65536,
                         .segmentation_offload = OFFLOAD_AUTO,
                         .log_level = LOG_INFO,

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "daemon/probe.h"
 #include "wire/address.h"
 
 typedef enum SettingKey {
@@ -17,6 +18,8 @@ typedef enum SettingKey {
         SETTING_FAILOVER_SESSIONS,
         SETTING_FAILOVER_TIMEOUT,
         SETTING_FAILBACK_DELAY,
+        SETTING_PROBE_PAYLOAD,
+        SETTING_PROBE_INTERVAL,
         SETTING_SESSION_TIMEOUT,
         SETTING_UNREPLIED_TIMEOUT,
         SETTING_REPLY_REFRESH,
@@ -47,6 +50,8 @@ typedef struct Settings {
         EndpointList upstream; /* in order of preference */
         int failover_sessions; /* FAILOVER_… */
         usec_t failover_timeout, failback_delay;
+        ProbePayload probe_payload;
+        usec_t probe_interval;
         usec_t session_timeout, unreplied_timeout, reply_refresh, write_timeout;
         uint64_t max_sessions; /* 0: the host's default */
         uint64_t max_datagram_size;

@@ -16,6 +16,7 @@ struct Targets {
         bool serving;
         void (*stuck)(void *userdata);
         void *userdata;
+        Probe *probes; /* likewise */
         unsigned n;
         Failover names[];
 };
@@ -111,8 +112,14 @@ static void look(Targets *targets, unsigned name, bool tell)
         Failover *failover = &targets->names[name], before = *failover;
 
         for (uint8_t i = 0; i < failover->n; i++) {
+                Probe *probe = &targets->probes[upstream_index(name, i)];
+                const Address *address = &targets_state(targets, name, i)->address;
+
+                probe_direct(probe, address);
                 seen[i] = workers_of_target(targets->workers, name, i);
-                seen[i].known = targets_state(targets, name, i)->address.family != 0;
+                seen[i].asked += probe->n_asked;
+                seen[i].answered += probe->n_answered;
+                seen[i].known = address->family != 0;
         }
         if (failover_look(failover, seen, clock_monotonic()))
                 say_changes(targets, name, &before);
@@ -155,6 +162,12 @@ int targets_new(Targets **ret, sd_event *event, LogWriter *log, Workers *workers
         targets->stuck = stuck;
         targets->userdata = userdata;
         targets->n = n;
+        targets->probes = calloc((size_t)n * UPSTREAM_TARGETS_MAX, sizeof(Probe));
+        if (!targets->probes)
+                return -ENOMEM;
+        for (unsigned i = 0; i < n * UPSTREAM_TARGETS_MAX; i++)
+                if ((r = probe_init(&targets->probes[i], event)) < 0)
+                        return r;
         r = upstreams_new(&targets->upstreams, event, log, n * UPSTREAM_TARGETS_MAX, upstream_changed, targets);
         if (r < 0)
                 return r;
@@ -171,6 +184,9 @@ Targets *targets_free(Targets *targets)
         if (!targets)
                 return NULL;
         (void)sd_event_source_disable_unref(targets->look);
+        for (unsigned i = 0; targets->probes && i < targets->n * UPSTREAM_TARGETS_MAX; i++)
+                probe_done(&targets->probes[i]);
+        free(targets->probes);
         (void)upstreams_free(targets->upstreams);
         free(targets);
         return NULL;
@@ -189,6 +205,8 @@ void targets_set(Targets *targets, unsigned name, const Settings *settings)
 
                 if (!endpoint_equal(&targets_state(targets, name, i)->endpoint, endpoint))
                         failover_forget(failover, i);
+                probe_set(&targets->probes[upstream_index(name, i)],
+                          i < failover->n ? &settings->probe_payload : &(ProbePayload){0}, settings->probe_interval);
                 if (i < failover->n)
                         upstreams_set(targets->upstreams, upstream_index(name, i), endpoint);
                 else

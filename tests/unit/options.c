@@ -50,7 +50,8 @@ START_TEST(values_behind_a_space_or_an_equals_sign)
                                 "--source-address=2001:db8:5::1 2001:db8:6::/64", "--source-ports", "20000-29999",
                                 "--source-prefix=2001:db8:64::/96", "--http-hosts=relay.example",
                                 "--http-show-clients=yes", "--http-session-labels", "true", "--failover-sessions=stay",
-                                "--failover-timeout=5s", "--failback-delay=6s"),
+                                "--failover-timeout=5s", "--failback-delay=6s", "--probe-payload=00ff",
+                                "--probe-interval=1s"),
                           0);
         check_endpoint("[2001:db8::1]:1");
         ck_assert_uint_eq(options.settings.session_timeout, 7 * USEC_PER_SEC);

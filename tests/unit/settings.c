@@ -236,6 +236,8 @@ START_TEST(each_setting_is_laid_over_alone)
                         [SETTING_FAILOVER_SESSIONS] = "stay",
                         [SETTING_FAILOVER_TIMEOUT] = "7s",
                         [SETTING_FAILBACK_DELAY] = "8s",
+                        [SETTING_PROBE_PAYLOAD] = "00 fF 10",
+                        [SETTING_PROBE_INTERVAL] = "9s",
                         [SETTING_SESSION_TIMEOUT] = "1s",
                         [SETTING_UNREPLIED_TIMEOUT] = "2s",
                         [SETTING_REPLY_REFRESH] = "3s",

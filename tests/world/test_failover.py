@@ -150,6 +150,36 @@ class Failover(Homes):
         self.assertEqual(self.answerer(old, b'back'), 'one')
         self.assertEqual(one.leg_of(b'back'), port)
 
+    def test_who_is_probed_needs_no_client(self):
+        """The preferred one comes back though nobody new comes; and is left though nobody says anything."""
+        one, two = self.home('one'), self.home('two')
+        self.begin(one, two, config=QUICK + 'ProbePayload=70696e67\nProbeIntervalSec=500ms\n')
+        old = self.client(self.port)
+        self.assertEqual(self.answerer(old), 'one')
+        wait_until(lambda: all((b'ping' in [data for data, _ in home.received]) for home in (one, two)))
+        one.silent = True
+        wait_until(lambda: self.metric('down', one) == '1', 6)
+        self.assertEqual(self.answerer(old), 'two')
+        one.silent = False
+        self.carried_to(old, 'one', 8)
+        self.settings = QUICK
+        self.reload(one, two)
+        time.sleep(0.3)
+        n = len(two.received)
+        time.sleep(1)
+        self.assertEqual(len(two.received), n)
+
+    def test_probes_that_cannot_be(self):
+        one = self.home('one')
+        self.begin(one)
+        for more, why in (('ProbePayload=0', 'expected hexadecimal digits'), ('ProbePayload=00\nUpstream=[::1]', 'needs to know a port'),
+                          ('ProbePayload=00\nProbeIntervalSec=501ms', 'a third of FailoverTimeoutSec=')):
+            self.settings = QUICK + more + '\n'
+            self.write_config(self.config(one))
+            self.daemon.signal(signal.SIGHUP)
+            self.daemon.wait_line('reload failed.*' + why)
+        self.assertEqual(self.answerer(self.client(self.port)), 'one')
+
     def test_sessions_may_stay(self):
         one, two = self.home('one'), self.home('two')
         self.begin(one, two, config=QUICK + 'FailoverSessions=stay\n')

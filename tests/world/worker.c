@@ -101,7 +101,8 @@ START_TEST(two_workers_relay_side_by_side)
         for (size_t i = 0; i < 2; i++) {
                 site_init(&sites[i], log_writer(log, i));
                 /* told before it starts: the first datagram must find its way */
-                site_order(&sites[i], (WorkerOrder){.kind = WORKER_SET_UPSTREAM, .targets = {.n = 1, .addresses = {sites[i].upstream}}});
+                site_order(&sites[i], (WorkerOrder){.kind = WORKER_SET_UPSTREAM,
+                                                    .targets = {.n = 1, .addresses = {sites[i].upstream}}});
                 clients[i] = client_new(NULL, &sites[i].listener);
                 peer_send(clients[i], "early", 5);
         }
@@ -159,7 +160,8 @@ START_TEST(sources_change_hands)
         for (size_t i = 0; i < 2; i++)
                 site_init(&sites[i], log_writer(log, i));
         client = client_new(NULL, &sites[0].listener);
-        site_order(&sites[0], (WorkerOrder){.kind = WORKER_SET_UPSTREAM, .targets = {.n = 1, .addresses = {sites[0].upstream}}});
+        site_order(&sites[0],
+                   (WorkerOrder){.kind = WORKER_SET_UPSTREAM, .targets = {.n = 1, .addresses = {sites[0].upstream}}});
         ck_assert_int_eq(worker_start(sites[0].worker), 0);
         for (unsigned k = 0; k < 200; k++) {
                 site_order(&sites[0], sources_order());
@@ -185,7 +187,8 @@ START_TEST(a_worker_expires_sessions_by_its_own_timer)
         ck_assert_int_eq(log_new(&log, LOG_TARGET_STDERR, LOG_INFO, 1, &sentences[SENTENCE_RECORDS_LOST]), 0);
         site_init(&site, log_writer(log, 0));
         settings.timeouts[SESSION_UNREPLIED] = settings.timeouts[SESSION_ASSURED] = 200 * USEC_PER_MSEC;
-        site_order(&site, (WorkerOrder){.kind = WORKER_SET_UPSTREAM, .targets = {.n = 1, .addresses = {site.upstream}}});
+        site_order(&site,
+                   (WorkerOrder){.kind = WORKER_SET_UPSTREAM, .targets = {.n = 1, .addresses = {site.upstream}}});
         ck_assert_int_eq(worker_start(site.worker), 0);
         /* opened under the long time-out, shortened afterwards */
         site_round(&site, client_new(NULL, &site.listener));
@@ -221,7 +224,8 @@ START_TEST(a_round_does_not_wait_for_all_that_end)
         settings.max_sessions = MANY + 1;
         site_order(&site, (WorkerOrder){.kind = WORKER_SET_LIMIT, .limit = MANY + 1});
         site_order(&site, (WorkerOrder){.kind = WORKER_SET_POLICY, .settings = settings});
-        site_order(&site, (WorkerOrder){.kind = WORKER_SET_UPSTREAM, .targets = {.n = 1, .addresses = {site.upstream}}});
+        site_order(&site,
+                   (WorkerOrder){.kind = WORKER_SET_UPSTREAM, .targets = {.n = 1, .addresses = {site.upstream}}});
         ck_assert_int_eq(worker_start(site.worker), 0);
         client = client_new(NULL, &site.listener);
         site_round(&site, client);
