@@ -89,8 +89,8 @@ static void entry_failed(UpstreamEntry *entry, const ResolverAnswer *answer)
         char why[sizeof(entry->state.why)], text[ADDRESS_TEXT_MAX];
 
         entry->answered = true;
-        if (answer->address.family != 0)
-                (void)snprintf(why, sizeof(why), "%s: %s", address_format(text, &answer->address), answer->why);
+        if (answer->refused.family != 0)
+                (void)snprintf(why, sizeof(why), "%s: %s", address_format(text, &answer->refused), answer->why);
         else
                 (void)snprintf(why, sizeof(why), "%s", answer->why);
         if (strcmp(why, entry->state.why) != 0) { /* said once for each reason, not for each try */
@@ -122,7 +122,7 @@ static int on_answers(sd_event_source *source, int fd, uint32_t events, void *us
                 } else if (answer.why)
                         entry_failed(entry, &answer);
                 else
-                        entry_known(entry, &answer.address);
+                        entry_known(entry, resolver_choose(&answer, &entry->state.address));
         }
         return 0;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Believes: the order getaddrinfo() gives (RFC 6724) is the host's own policy; the first usable address is taken.
+ * Believes: the order getaddrinfo() gives (RFC 6724) is the host's own policy; but name servers turn it round from
+ * answer to answer, so it decides only for who has no address yet. /etc/resolv.conf and /etc/hosts need no care: glibc
+ * looks at both with each query (at the first since 2.26).
  * Refuses by name what is not IPv6 in earnest (mapped, unspecified, multicast), so that a slip in a zone is not
  * silence.
  */
@@ -41,29 +43,47 @@ static const char *explain(int error)
         }
 }
 
+static void take_address(ResolverAnswer *answer, const struct addrinfo *info, uint16_t port)
+{
+        struct sockaddr_in6 name;
+        const char *refusal;
+        Address address;
+
+        memcpy(&name, info->ai_addr, sizeof(name));
+        address = (Address){.family = AF_INET6, .port = port, .scope = name.sin6_scope_id, .v6 = name.sin6_addr};
+        refusal = address_upstream_refusal(&address);
+        if (refusal) {
+                answer->why = refusal;
+                answer->refused = address;
+        } else if (answer->n < RESOLVER_ADDRESSES_MAX)
+                answer->addresses[answer->n++] = address;
+}
+
 void resolver_query(const Endpoint *endpoint, ResolverAnswer *ret)
 {
         const struct addrinfo hints = {.ai_family = AF_INET6, .ai_socktype = SOCK_DGRAM};
         struct addrinfo *list = NULL;
         int r = getaddrinfo(endpoint->host, NULL, &hints, &list);
 
-        ret->address = (Address){0};
+        ret->refused = (Address){0};
+        ret->n = 0;
         ret->why = strchr(endpoint->host, '%') ? "no network interface has the name behind the %"
                                                : explain(r != 0 ? r : EAI_NODATA);
-        for (const struct addrinfo *i = r == 0 ? list : NULL; i && ret->why; i = i->ai_next) {
-                struct sockaddr_in6 name;
-
-                if (i->ai_family != AF_INET6)
-                        continue;
-                memcpy(&name, i->ai_addr, sizeof(name));
-                ret->address = (Address){.family = AF_INET6,
-                                         .port = endpoint->port,
-                                         .scope = name.sin6_scope_id,
-                                         .v6 = name.sin6_addr};
-                ret->why = address_upstream_refusal(&ret->address);
-        }
+        for (const struct addrinfo *i = r == 0 ? list : NULL; i; i = i->ai_next)
+                if (i->ai_family == AF_INET6)
+                        take_address(ret, i, endpoint->port);
+        if (ret->n > 0)
+                ret->why = NULL;
         if (list)
                 freeaddrinfo(list);
+}
+
+const Address *resolver_choose(const ResolverAnswer *answer, const Address *current)
+{
+        for (unsigned i = 0; i < answer->n; i++)
+                if (address_equal(&answer->addresses[i], current))
+                        return &answer->addresses[i];
+        return &answer->addresses[0];
 }
 
 static void *resolver_thread(void *userdata)

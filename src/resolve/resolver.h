@@ -17,12 +17,16 @@ typedef struct ResolverQuestion {
         Endpoint endpoint;
 } ResolverQuestion;
 
+/* Of a name with more addresses than these the first ones are taken. */
+enum { RESOLVER_ADDRESSES_MAX = 16 };
+
 typedef struct ResolverAnswer {
         unsigned id;
         uint64_t serial;
-        const char *why; /* NULL: `address` is good. Else a static phrase; `address` is what it refuses, if there is one
-                          */
-        Address address;
+        const char *why; /* NULL: there are addresses. Else a static phrase, */
+        Address refused; /* and the address that it refuses, if there is one */
+        unsigned n;
+        Address addresses[RESOLVER_ADDRESSES_MAX]; /* the usable ones, in the order of getaddrinfo() */
 } ResolverAnswer;
 
 /* Starts the thread. 0 or negative errno. */
@@ -41,3 +45,6 @@ bool resolver_take(Resolver *resolver, ResolverAnswer *ret);
 
 /* The query itself, in the caller's thread; blocks. */
 void resolver_query(const Endpoint *endpoint, ResolverAnswer *ret);
+
+/* Of a good answer: `current` as long as it is in it, whatever the order; else the first. */
+const Address *resolver_choose(const ResolverAnswer *answer, const Address *current);

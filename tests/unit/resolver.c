@@ -78,17 +78,19 @@ START_TEST(names_and_their_addresses)
         resolver_query(&e, &answer);
         if (names[_i].why) {
                 ck_assert_msg(answer.why && *answer.why, "%s resolves to %s", names[_i].name,
-                              address_format(text, &answer.address));
+                              address_format(text, &answer.addresses[0]));
                 ck_assert_msg(strstr(answer.why, names[_i].why), "%s: %s", names[_i].name, answer.why);
         } else
                 ck_assert_msg(!answer.why, "%s: %s", names[_i].name, answer.why);
-        ck_assert_str_eq(address_format(text, &answer.address), names[_i].address ? names[_i].address : "-");
+        ck_assert_uint_eq(answer.n, names[_i].why ? 0 : 1);
+        ck_assert_str_eq(address_format(text, names[_i].why ? &answer.refused : &answer.addresses[0]),
+                         names[_i].address ? names[_i].address : "-");
         ck_assert_uint_eq(answer.id, 1);
         ck_assert_uint_eq(answer.serial, 2);
 }
 END_TEST
 
-START_TEST(one_of_many_is_taken)
+START_TEST(all_of_many_are_told)
 {
         Endpoint e = endpoint("many.test", 1);
         ResolverAnswer answer;
@@ -97,9 +99,80 @@ START_TEST(one_of_many_is_taken)
                 return;
         resolver_query(&e, &answer);
         ck_assert_ptr_null(answer.why);
-        ck_assert_uint_eq(answer.address.v6.s6_addr[1], 0x01);
-        ck_assert_uint_ge(answer.address.v6.s6_addr[15], 4);
-        ck_assert_uint_le(answer.address.v6.s6_addr[15], 6);
+        ck_assert_uint_eq(answer.n, 3);
+        for (unsigned i = 0, seen = 0; i < 3; i++) {
+                ck_assert_uint_eq(answer.addresses[i].port, 1);
+                ck_assert_uint_eq(answer.addresses[i].v6.s6_addr[1], 0x01);
+                ck_assert_uint_ge(answer.addresses[i].v6.s6_addr[15], 4);
+                ck_assert_uint_le(answer.addresses[i].v6.s6_addr[15], 6);
+                ck_assert(!(seen & 1u << answer.addresses[i].v6.s6_addr[15]));
+                seen |= 1u << answer.addresses[i].v6.s6_addr[15];
+        }
+}
+END_TEST
+
+START_TEST(more_than_there_is_room_for)
+{
+        char text[sizeof(hosts) + 50 * 40] = "";
+        Endpoint e = endpoint("crowd.test", 1);
+        ResolverAnswer answer;
+        size_t length = 0;
+
+        if (!own_names())
+                return;
+        for (unsigned i = 1; i <= 50; i++)
+                length += (size_t)snprintf(text + length, sizeof(text) - length, "2001:db8::%x crowd.test\n", i);
+        replace("/etc/hosts", "crowd", text);
+        resolver_query(&e, &answer);
+        ck_assert_ptr_null(answer.why);
+        ck_assert_uint_eq(answer.n, RESOLVER_ADDRESSES_MAX);
+}
+END_TEST
+
+static Address numbered(uint8_t number)
+{
+        Address address = {.family = AF_INET6, .port = 1};
+
+        ck_assert_int_eq(inet_pton(AF_INET6, "2001:db8::", &address.v6), 1);
+        address.v6.s6_addr[15] = number;
+        return address;
+}
+
+/* answers: numbers of addresses; 0 ends them. current 0: there is none. */
+static const struct {
+        uint8_t answers[RESOLVER_ADDRESSES_MAX], current, chosen;
+} choices[] = {
+                {{4}, 0, 4},       {{4}, 4, 4},       {{4}, 5, 4},
+                {{4, 5}, 0, 4},    {{4, 5}, 5, 5},    {{5, 4}, 5, 5},
+                {{5, 4, 6}, 6, 6}, {{6, 5, 4}, 7, 6}, {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, 16, 16},
+};
+
+/* An address that is still in the answer stays, however the answer is ordered. */
+START_TEST(the_current_address_is_kept)
+{
+        const Address current = choices[_i].current ? numbered(choices[_i].current) : (Address){0};
+        ResolverAnswer answer = {.n = 0};
+        Address expected = numbered(choices[_i].chosen);
+
+        while (answer.n < RESOLVER_ADDRESSES_MAX && choices[_i].answers[answer.n]) {
+                answer.addresses[answer.n] = numbered(choices[_i].answers[answer.n]);
+                answer.n++;
+        }
+        ck_assert(address_equal(resolver_choose(&answer, &current), &expected));
+}
+END_TEST
+
+/* At another port or interface it is another address. */
+START_TEST(the_same_host_elsewhere_is_not_kept)
+{
+        ResolverAnswer answer = {.n = 2, .addresses = {numbered(4), numbered(5)}};
+        Address current = numbered(5);
+
+        current.port = 2;
+        ck_assert_ptr_eq(resolver_choose(&answer, &current), &answer.addresses[0]);
+        current = numbered(5);
+        current.scope = 2;
+        ck_assert_ptr_eq(resolver_choose(&answer, &current), &answer.addresses[0]);
 }
 END_TEST
 
@@ -133,7 +206,7 @@ START_TEST(the_thread_answers)
                 while (resolver_take(resolver, &answer)) {
                         ck_assert_uint_eq(answer.id, n);
                         ck_assert_uint_eq(answer.serial, 1000 + n);
-                        ck_assert_uint_eq(answer.address.port, 1 + n);
+                        ck_assert_uint_eq((answer.n > 0 ? answer.addresses[0] : answer.refused).port, 1 + n);
                         ck_assert_uint_eq(!answer.why, n % 2);
                         n++;
                 }
@@ -182,6 +255,7 @@ START_TEST(the_end_of_an_idle_thread)
 }
 END_TEST
 
-UNIT_SUITE("resolve/resolver", UNIT_LOOP(names_and_their_addresses, ELEMENTSOF(names)), UNIT_TEST(one_of_many_is_taken),
-           UNIT_TEST(the_thread_answers), UNIT_TEST(a_silent_name_service_holds_up_nobody),
-           UNIT_TEST(the_end_of_an_idle_thread))
+UNIT_SUITE("resolve/resolver", UNIT_LOOP(names_and_their_addresses, ELEMENTSOF(names)), UNIT_TEST(all_of_many_are_told),
+           UNIT_TEST(more_than_there_is_room_for), UNIT_LOOP(the_current_address_is_kept, ELEMENTSOF(choices)),
+           UNIT_TEST(the_same_host_elsewhere_is_not_kept), UNIT_TEST(the_thread_answers),
+           UNIT_TEST(a_silent_name_service_holds_up_nobody), UNIT_TEST(the_end_of_an_idle_thread))
