@@ -321,9 +321,9 @@ static void name_resolved(Check *check, Step *step, const json_t *name)
         step->result = STEP_GOOD;
         if (strcmp(address, upstream) == 0)
                 fact_add(step, "%.90s needs no resolving", address);
-        else if (*error)
-                fact_add(step, "%.200s was %.90s, which stays in use; the last question failed: %.120s", upstream,
-                         address, error);
+        else if (*error && answer_span(name, "resolved_age_seconds", &age))
+                fact_add(step, "%.200s was %.90s %s ago, which stays in use; the last question failed: %.120s",
+                         upstream, address, span_format(span, age), error);
         else if (answer_span(name, "resolved_age_seconds", &age))
                 fact_add(step, "%.200s is %.90s, confirmed %s ago", upstream, address, span_format(span, age));
         else

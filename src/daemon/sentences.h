@@ -18,6 +18,7 @@
         X(LIMIT_LOWERED, LOG_WARNING, "382ad832543d4ebcbd0b4c4b2406ab6d", "session limit lowered")                  \
         X(SOURCE_FOREIGN, LOG_WARNING, "6c0d3b8be6a94c2f9d1f5a70b3e8c417", "source address is not this host's")     \
         X(UPSTREAM_RESOLVED, LOG_INFO, "2734a967013546548307c8b48f38e2c7", "upstream resolved")                     \
+        X(UPSTREAM_MOVED, LOG_INFO, "262392ff5f794c77a75ce987a9e2f096", "upstream moved")                           \
         X(UPSTREAM_UNRESOLVED, LOG_WARNING, "8b3bb014691b430f96ffc14955a4c9bc", "upstream not resolved")            \
         X(UPSTREAM_DOWN, LOG_WARNING, "d94a1c0e7b3f4e28a5c6f1083b7d92e4", "upstream is down")                       \
         X(UPSTREAM_UP, LOG_INFO, "0b8e6f27c15d4a93b7e2d4489c60af31", "upstream is up")                              \

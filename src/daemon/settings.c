@@ -66,6 +66,20 @@ static int parse_wait(const char *text, void *ret, const char **ret_why)
         return 0;
 }
 
+static int parse_interval(const char *text, void *ret, const char **ret_why)
+{
+        usec_t interval;
+
+        *ret_why = "expected a time span like 60s or 5min, or 0";
+        if (usec_parse(text, &interval) < 0)
+                return -EINVAL;
+        *ret_why = "must be 0, or from 1s to 30d";
+        if ((interval > 0 && interval < USEC_PER_SEC) || interval > SPAN_MAX)
+                return -EINVAL;
+        memcpy(ret, &interval, sizeof(interval));
+        return 0;
+}
+
 static int parse_number(const char *text, uint64_t max, uint64_t *ret)
 {
         size_t length = strlen(text);
@@ -244,6 +258,9 @@ const SettingSpec setting_specs[N_SETTINGS] = {
                 [SETTING_UPSTREAM] = {"Upstream", "upstream", "host:port", "none, must be given",
                                       "the IPv6 service: [address]:port or name:port; repeatable, the preferred first",
                                       parse_upstream, format_upstream, VALUE(upstream), 0, 1},
+                [SETTING_RESOLVE_INTERVAL] = {"ResolveIntervalSec", "resolve-interval", "span", "60s",
+                                              "an upstream's name is looked up again after this long; 0: never",
+                                              parse_interval, format_span, VALUE(resolve_interval), 0, 0},
                 [SETTING_FAILOVER_SESSIONS] = {"FailoverSessions", "failover-sessions", "move|stay", "move",
                                                "what sessions do whose upstream is down", parse_failover,
                                                format_failover, VALUE(failover_sessions), 0, 0},
@@ -342,6 +359,7 @@ void settings_overlay(Settings *under, const Settings *over)
 void settings_complete(Settings *s)
 {
         Settings defaults = {
+                        .resolve_interval = USEC_PER_MINUTE,
                         .session_timeout = 180 * USEC_PER_SEC,
                         .unreplied_timeout = UNREPLIED_TIMEOUT,
                         .write_timeout = WRITE_TIMEOUT,

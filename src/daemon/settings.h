@@ -15,6 +15,7 @@
 
 typedef enum SettingKey {
         SETTING_UPSTREAM,
+        SETTING_RESOLVE_INTERVAL,
         SETTING_FAILOVER_SESSIONS,
         SETTING_FAILOVER_TIMEOUT,
         SETTING_FAILBACK_DELAY,
@@ -46,9 +47,10 @@ enum { FAILOVER_MOVE, FAILOVER_STAY };
 enum { HTTP_HOSTS_MAX = 512 };
 
 typedef struct Settings {
-        uint32_t given;        /* a bit for each SettingKey */
-        EndpointList upstream; /* in order of preference */
-        int failover_sessions; /* FAILOVER_… */
+        uint32_t given;          /* a bit for each SettingKey */
+        EndpointList upstream;   /* in order of preference */
+        usec_t resolve_interval; /* 0: a name is not asked for again once it is known */
+        int failover_sessions;   /* FAILOVER_… */
         usec_t failover_timeout, failback_delay;
         ProbePayload probe_payload;
         usec_t probe_interval;

@@ -33,7 +33,23 @@ static void describe_sessions(Status *status, FILE *to, const WorkersTotals *tot
         status->counted = now;
 }
 
-static void describe_upstream(FILE *to, const UpstreamState *state)
+/* In one unit, so that it does not change with every look. */
+static void describe_age(FILE *to, usec_t age)
+{
+        static const struct {
+                usec_t span;
+                const char *name;
+        } units[] = {{USEC_PER_DAY, "d"}, {USEC_PER_HOUR, "h"}, {USEC_PER_MINUTE, "min"}};
+
+        for (size_t i = 0; i < ELEMENTSOF(units); i++)
+                if (age >= units[i].span) {
+                        (void)fprintf(to, ", confirmed %" PRIu64 "%s ago", age / units[i].span, units[i].name);
+                        return;
+                }
+        (void)fputs(", confirmed less than 1min ago", to);
+}
+
+static void describe_upstream(FILE *to, const UpstreamState *state, usec_t now)
 {
         char text[ENDPOINT_TEXT_MAX], address[ADDRESS_TEXT_MAX];
         bool known = state->address.family != 0;
@@ -45,6 +61,8 @@ static void describe_upstream(FILE *to, const UpstreamState *state)
                               known ? ", still " : "");
         if (known)
                 (void)fprintf(to, "%s", address_format(address, &state->address));
+        if (*state->why && known && state->confirmed > 0)
+                describe_age(to, usec_sub(now, state->confirmed));
 }
 
 /* Where its clients would rather be carried to, or could be. */
@@ -61,13 +79,13 @@ static void describe_others(FILE *to, const Failover *failover)
 }
 
 /* All of them; what does not fit into the line is cut off. */
-static void describe_upstreams(FILE *to, const Targets *targets)
+static void describe_upstreams(FILE *to, const Targets *targets, usec_t now)
 {
         unsigned n = targets_n_names(targets);
 
         (void)fprintf(to, "upstream%s ", n == 1 ? "" : "s");
         for (unsigned i = 0; i < n; i++) {
-                describe_upstream(to, targets_chosen(targets, i));
+                describe_upstream(to, targets_chosen(targets, i), now);
                 describe_others(to, targets_failover(targets, i));
                 (void)fputs(i + 1 < n ? ", " : "", to);
         }
@@ -78,7 +96,7 @@ static void describe(Status *status, FILE *to, const WorkersTotals *totals, cons
         if (*status->trouble)
                 (void)fprintf(to, "reload failed, the old configuration stays (%s); ", status->trouble);
         describe_sessions(status, to, totals, now);
-        describe_upstreams(to, targets);
+        describe_upstreams(to, targets, now);
 }
 
 void status_note_trouble(Status *status, const char *problems)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon/sentences.h"
+#include "daemon/suspicion.h"
 #include "daemon/targets.h"
 
 #define LOOK_ACCURACY (100 * USEC_PER_MSEC)
@@ -16,7 +17,8 @@ struct Targets {
         bool serving;
         void (*stuck)(void *userdata);
         void *userdata;
-        Probe *probes; /* likewise */
+        Probe *probes;         /* likewise */
+        Suspicion *suspicions; /* likewise */
         unsigned n;
         Failover names[];
 };
@@ -127,13 +129,29 @@ static void look(Targets *targets, unsigned name, bool tell)
                 order(targets, name);
 }
 
+/* A target that is silent or refuses may have moved. */
+static void suspect(Targets *targets, unsigned name, usec_t now)
+{
+        for (uint8_t i = 0; i < targets->names[name].n; i++) {
+                const TargetSeen *seen = &targets->names[name].targets[i].seen;
+                const SuspicionCounts counts = {
+                                .asked = seen->asked, .answered = seen->answered, .icmp_errors = seen->icmp_errors};
+                unsigned index = upstream_index(name, i);
+
+                if (suspicion_look(&targets->suspicions[index], &counts, now))
+                        upstreams_suspect(targets->upstreams, index);
+        }
+}
+
 static int on_look(sd_event_source *source, uint64_t at, void *userdata)
 {
         Targets *targets = userdata;
 
         (void)at;
-        for (unsigned i = 0; i < targets->n && targets->serving; i++)
+        for (unsigned i = 0; i < targets->n && targets->serving; i++) {
                 look(targets, i, false);
+                suspect(targets, i, clock_monotonic());
+        }
         (void)sd_event_source_set_time_relative(source, FAILOVER_LOOK_EVERY);
         (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         return 0;
@@ -163,7 +181,8 @@ int targets_new(Targets **ret, sd_event *event, LogWriter *log, Workers *workers
         targets->userdata = userdata;
         targets->n = n;
         targets->probes = calloc((size_t)n * UPSTREAM_TARGETS_MAX, sizeof(Probe));
-        if (!targets->probes)
+        targets->suspicions = calloc((size_t)n * UPSTREAM_TARGETS_MAX, sizeof(Suspicion));
+        if (!targets->probes || !targets->suspicions)
                 return -ENOMEM;
         for (unsigned i = 0; i < n * UPSTREAM_TARGETS_MAX; i++)
                 if ((r = probe_init(&targets->probes[i], event)) < 0)
@@ -187,6 +206,7 @@ Targets *targets_free(Targets *targets)
         for (unsigned i = 0; targets->probes && i < targets->n * UPSTREAM_TARGETS_MAX; i++)
                 probe_done(&targets->probes[i]);
         free(targets->probes);
+        free(targets->suspicions);
         (void)upstreams_free(targets->upstreams);
         free(targets);
         return NULL;
@@ -207,6 +227,7 @@ void targets_set(Targets *targets, unsigned name, const Settings *settings)
                         failover_forget(failover, i);
                 probe_set(&targets->probes[upstream_index(name, i)],
                           i < failover->n ? &settings->probe_payload : &(ProbePayload){0}, settings->probe_interval);
+                upstreams_set_interval(targets->upstreams, upstream_index(name, i), settings->resolve_interval);
                 if (i < failover->n)
                         upstreams_set(targets->upstreams, upstream_index(name, i), endpoint);
                 else

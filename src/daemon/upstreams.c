@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Believes: a name that does not resolve now may do so in a second (the network comes up) or in an hour (the zone is
- * being mended); pauses double from 1 s to 60 s. Refuses: to forget a good address because of a bad answer.
+ * being mended); pauses double from 1 s to 60 s. A good answer holds for the interval: the TTL that it had is the
+ * business of the name service's cache, which we ask. Refuses: to forget a good address because of a bad answer, and to
+ * leave one that is still among the answers for another.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 
 #define RETRY_FIRST USEC_PER_SEC
 #define RETRY_MAX USEC_PER_MINUTE
+#define SUSPECT_AFTER (5 * USEC_PER_SEC) /* the last question: whoever is suspicious is so every few seconds */
 
 typedef struct UpstreamEntry {
         Upstreams *upstreams;
@@ -20,9 +23,11 @@ typedef struct UpstreamEntry {
         uint64_t serial; /* counts the endpoints it was directed to */
         bool asking;     /* a question is on its way, */
         usec_t asked;    /* since then */
+        bool again;      /* and there shall be another one: it may have been too early for what we were told since */
         bool answered;
-        usec_t pause;
-        sd_event_source *retry;
+        usec_t interval; /* from a good answer to the next question; 0: none */
+        usec_t pause;    /* from a bad one */
+        sd_event_source *next;
 } UpstreamEntry;
 
 struct Upstreams {
@@ -36,7 +41,8 @@ struct Upstreams {
         UpstreamEntry entries[];
 };
 
-static void say(UpstreamEntry *entry, SentenceId sentence)
+/* before: the address that it had, if that is to be said. */
+static void say(UpstreamEntry *entry, SentenceId sentence, const Address *before)
 {
         char name[ENDPOINT_TEXT_MAX], address[ADDRESS_TEXT_MAX];
         LogRecord record;
@@ -44,9 +50,17 @@ static void say(UpstreamEntry *entry, SentenceId sentence)
         log_record_begin(&record, &sentences[sentence]);
         log_record_add(&record, "UDP46_UPSTREAM_NAME", "%s", endpoint_format(name, &entry->state.endpoint));
         log_record_add(&record, "UDP46_UPSTREAM", "%s", address_format(address, &entry->state.address));
+        if (before)
+                log_record_add(&record, "UDP46_UPSTREAM_BEFORE", "%s", address_format(address, before));
         if (*entry->state.why)
                 log_record_add(&record, "UDP46_REASON", "%s", entry->state.why);
         (void)log_writer_send(entry->upstreams->log, &record);
+}
+
+static void entry_ask_after(UpstreamEntry *entry, usec_t pause)
+{
+        (void)sd_event_source_set_time_relative(entry->next, pause);
+        (void)sd_event_source_set_enabled(entry->next, SD_EVENT_ONESHOT);
 }
 
 /* One question at a time: however slow the name service is, every answer is of use. */
@@ -56,11 +70,14 @@ static void entry_ask(UpstreamEntry *entry)
 
         if (entry->asking)
                 return;
+        entry->again = false;
         entry->asking = resolver_ask(entry->upstreams->resolver, &question);
         entry->asked = clock_monotonic();
+        if (!entry->asking)
+                entry_ask_after(entry, entry->pause);
 }
 
-static int on_retry(sd_event_source *source, uint64_t at, void *userdata)
+static int on_next(sd_event_source *source, uint64_t at, void *userdata)
 {
         (void)source, (void)at;
         entry_ask(userdata);
@@ -69,7 +86,9 @@ static int on_retry(sd_event_source *source, uint64_t at, void *userdata)
 
 static void entry_known(UpstreamEntry *entry, const Address *address)
 {
-        bool changed = !address_equal(&entry->state.address, address);
+        const Address before = entry->state.address;
+        bool changed = !address_equal(&before, address);
+        bool moved = changed && before.family != 0;
         bool was_failing = *entry->state.why;
 
         entry->answered = true;
@@ -77,9 +96,15 @@ static void entry_known(UpstreamEntry *entry, const Address *address)
         entry->state.address = *address;
         entry->state.confirmed = clock_monotonic();
         entry->state.why[0] = '\0';
-        (void)sd_event_source_set_enabled(entry->retry, SD_EVENT_OFF);
-        if (changed || was_failing)
-                say(entry, SENTENCE_UPSTREAM_RESOLVED);
+        entry->state.n_moves += moved;
+        if (entry->state.endpoint.literal.family == 0 && entry->interval > 0)
+                entry_ask_after(entry, entry->interval);
+        else
+                (void)sd_event_source_set_enabled(entry->next, SD_EVENT_OFF);
+        if (moved)
+                say(entry, SENTENCE_UPSTREAM_MOVED, &before);
+        else if (changed || was_failing)
+                say(entry, SENTENCE_UPSTREAM_RESOLVED, NULL);
         if (changed)
                 entry->upstreams->changed(entry->upstreams->userdata, entry->index, address);
 }
@@ -95,10 +120,9 @@ static void entry_failed(UpstreamEntry *entry, const ResolverAnswer *answer)
                 (void)snprintf(why, sizeof(why), "%s", answer->why);
         if (strcmp(why, entry->state.why) != 0) { /* said once for each reason, not for each try */
                 (void)strcpy(entry->state.why, why);
-                say(entry, SENTENCE_UPSTREAM_UNRESOLVED);
+                say(entry, SENTENCE_UPSTREAM_UNRESOLVED, NULL);
         }
-        (void)sd_event_source_set_time_relative(entry->retry, entry->pause);
-        (void)sd_event_source_set_enabled(entry->retry, SD_EVENT_ONESHOT);
+        entry_ask_after(entry, entry->interval > 0 && entry->interval < entry->pause ? entry->interval : entry->pause);
         entry->pause = entry->pause * 2 > RETRY_MAX ? RETRY_MAX : entry->pause * 2;
 }
 
@@ -123,6 +147,8 @@ static int on_answers(sd_event_source *source, int fd, uint32_t events, void *us
                         entry_failed(entry, &answer);
                 else
                         entry_known(entry, resolver_choose(&answer, &entry->state.address));
+                if (entry->again)
+                        entry_ask(entry);
         }
         return 0;
 }
@@ -152,7 +178,7 @@ int upstreams_new(Upstreams **ret, sd_event *event, LogWriter *log, unsigned n, 
 
                 entry->upstreams = upstreams;
                 entry->index = upstreams->n;
-                r = sd_event_add_time(event, &entry->retry, CLOCK_MONOTONIC, USEC_NEVER, 0, on_retry, entry);
+                r = sd_event_add_time(event, &entry->next, CLOCK_MONOTONIC, USEC_NEVER, 0, on_next, entry);
                 if (r < 0)
                         return r;
         }
@@ -165,7 +191,7 @@ Upstreams *upstreams_free(Upstreams *upstreams)
         if (!upstreams)
                 return NULL;
         for (unsigned i = 0; i < upstreams->n; i++)
-                (void)sd_event_source_disable_unref(upstreams->entries[i].retry);
+                (void)sd_event_source_disable_unref(upstreams->entries[i].next);
         (void)sd_event_source_disable_unref(upstreams->answers);
         (void)resolver_free(upstreams->resolver);
         (void)sd_event_unref(upstreams->event);
@@ -185,6 +211,7 @@ void upstreams_set(Upstreams *upstreams, unsigned i, const Endpoint *endpoint)
                 entry->serial++;
         }
         entry->pause = RETRY_FIRST;
+        entry->again = entry->asking && endpoint->literal.family == 0;
         if (endpoint->literal.family != 0)
                 entry_known(entry, &endpoint->literal);
         else
@@ -195,10 +222,24 @@ void upstreams_clear(Upstreams *upstreams, unsigned i)
 {
         UpstreamEntry *entry = &upstreams->entries[i];
 
-        (void)sd_event_source_set_enabled(entry->retry, SD_EVENT_OFF);
+        (void)sd_event_source_set_enabled(entry->next, SD_EVENT_OFF);
         entry->state = (UpstreamState){0};
         entry->serial++; /* no answer that is still to come is of use */
         entry->answered = false;
+}
+
+void upstreams_set_interval(Upstreams *upstreams, unsigned i, usec_t interval)
+{
+        upstreams->entries[i].interval = interval;
+}
+
+void upstreams_suspect(Upstreams *upstreams, unsigned i)
+{
+        UpstreamEntry *entry = &upstreams->entries[i];
+
+        if (entry->state.endpoint.literal.family == 0 && entry->interval > 0 &&
+            usec_sub(clock_monotonic(), entry->asked) >= SUSPECT_AFTER)
+                entry_ask(entry);
 }
 
 void upstreams_presume(Upstreams *upstreams, unsigned i, const Address *address)

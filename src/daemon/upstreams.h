@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * Where the upstreams are: literals at once, names by the resolver thread, again and again with growing pauses until
- * they are known. Lives in the control loop.
+ * Where the upstreams are: literals at once, names by the resolver thread: again and again with growing pauses until
+ * they are known, and from then on every now and then, for they move. Lives in the control loop.
  */
 #include <systemd/sd-event.h>
 
@@ -20,6 +20,7 @@ typedef struct UpstreamState {
         usec_t confirmed; /* when the address was last found to be that; 0: never */
         usec_t took;      /* how long the last answer took */
         uint64_t n_answers, n_errors;
+        uint64_t n_moves; /* addresses that took the place of another one */
 } UpstreamState;
 
 /* Told in the control loop of each address that is new. */
@@ -35,6 +36,12 @@ void upstreams_set(Upstreams *upstreams, unsigned i, const Endpoint *endpoint);
 
 /* There is no i-th upstream any more. */
 void upstreams_clear(Upstreams *upstreams, unsigned i);
+
+/* How long after a good answer a name is asked for again; 0: not until it is set again. From the next answer on. */
+void upstreams_set_interval(Upstreams *upstreams, unsigned i, usec_t interval);
+
+/* Something is wrong there: a name is asked for now, unless it was just now, or shall not be asked for again. */
+void upstreams_suspect(Upstreams *upstreams, unsigned i);
 
 /* Where it was in an earlier process: good until there is an answer. */
 void upstreams_presume(Upstreams *upstreams, unsigned i, const Address *address);

@@ -139,6 +139,7 @@ static void fill_targets(const Viewer *viewer, unsigned name, ViewName *to)
                 (void)endpoint_format(one->upstream, &state->endpoint);
                 to->n_resolves += state->n_answers;
                 to->n_resolve_errors += state->n_errors;
+                to->n_moves += state->n_moves;
         }
 }
 

@@ -55,6 +55,8 @@
           "Questions for the upstream's name that failed.")                                                           \
         X(RESOLVE_TIME, "gauge", "udp46_upstream_resolve_duration_seconds", "How long the last answer took.")         \
         X(RESOLVE_AGE, "gauge", "udp46_upstream_resolve_age_seconds", "Since the address was last confirmed.")        \
+        X(ADDRESS_CHANGES, "counter", "udp46_upstream_address_changes_total",                                         \
+          "Times that the upstream's address became another one.")                                                    \
         X(UPSTREAM_SESSIONS, "gauge", "udp46_upstream_sessions", "Sessions that are carried to an upstream.")         \
         X(UPSTREAM_DOWN, "gauge", "udp46_upstream_down", "1 if it is asked and does not answer.")                     \
         X(UPSTREAM_CHOSEN, "gauge", "udp46_upstream_chosen", "1 for the upstream that new sessions go to.")           \
@@ -450,6 +452,12 @@ static double resolve_age(const View *view, const ViewName *name)
         return age(view, name->resolved);
 }
 
+static double address_changes(const View *view, const ViewName *name)
+{
+        (void)view;
+        return (double)name->n_moves;
+}
+
 static double reply_age(const View *view, const ViewName *name)
 {
         return age(view, name->last_reply);
@@ -543,6 +551,7 @@ static void write_names(FILE *to, const View *view)
         each_name(to, view, METRIC_NAME_RESOLVE_ERRORS, resolve_errors);
         each_name(to, view, METRIC_RESOLVE_TIME, resolve_time);
         each_name(to, view, METRIC_RESOLVE_AGE, resolve_age);
+        each_name(to, view, METRIC_ADDRESS_CHANGES, address_changes);
         each_name(to, view, METRIC_REPLY_AGE, reply_age);
         write_targets(to, view);
 }

@@ -40,8 +40,8 @@ typedef struct ViewName {
         Address address;                  /* family 0: not known */
         usec_t resolved;                  /* when it was last confirmed; 0: never */
         usec_t resolve_time;
-        uint64_t n_resolves, n_resolve_errors; /* of all of them */
-        char why[192];                         /* why the last question failed; "" if it did not */
+        uint64_t n_resolves, n_resolve_errors, n_moves; /* of all of them */
+        char why[192];                                  /* why the last question failed; "" if it did not */
 } ViewName;
 
 /* As many as RevivalLoss has (state/revive.h): rooms do not know each other. */

@@ -71,11 +71,13 @@ START_TEST(numbers)
         view.sessions = (1ULL << 53) - 1;
         counter_set(&places[0].stats.directions[FORWARD].bytes, UINT64_MAX);
         names[0].resolved = view.now - USEC_PER_SEC / 2;
+        names[0].n_moves = 7;
         (void)written();
         check_has("\nudp46_sessions_active 9007199254740991\n");
         check_has("\nudp46_bytes_total{listener=\"0.0.0.0:1000\",direction=\"client_to_upstream\"} "
                   "18446744073709551615\n");
         check_has("\nudp46_upstream_resolve_age_seconds{name=\"relay\"} 0.5\n");
+        check_has("\nudp46_upstream_address_changes_total{name=\"relay\"} 7\n");
         check_has("\nudp46_upstream_reply_age_seconds{name=\"relay\"} NaN\n");
         unit_text_done(&text);
 }

@@ -51,9 +51,10 @@ START_TEST(values_behind_a_space_or_an_equals_sign)
                                 "--source-prefix=2001:db8:64::/96", "--http-hosts=relay.example",
                                 "--http-show-clients=yes", "--http-session-labels", "true", "--failover-sessions=stay",
                                 "--failover-timeout=5s", "--failback-delay=6s", "--probe-payload=00ff",
-                                "--probe-interval=1s"),
+                                "--probe-interval=1s", "--resolve-interval=4s"),
                           0);
         check_endpoint("[2001:db8::1]:1");
+        ck_assert_uint_eq(options.settings.resolve_interval, 4 * USEC_PER_SEC);
         ck_assert_uint_eq(options.settings.session_timeout, 7 * USEC_PER_SEC);
         ck_assert_uint_eq(options.settings.unreplied_timeout, 2 * USEC_PER_SEC);
         ck_assert_uint_eq(options.settings.reply_refresh, 3 * USEC_PER_SEC);

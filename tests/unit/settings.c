@@ -12,6 +12,11 @@ static const struct {
                 {SETTING_UPSTREAM, "[2001:db8:100::10]:51820", NULL},
                 {SETTING_UPSTREAM, "[fe80::1%lo]:51820", NULL},
                 {SETTING_UPSTREAM, "home.example:51820", NULL},
+                {SETTING_RESOLVE_INTERVAL, "0", "0s"},
+                {SETTING_RESOLVE_INTERVAL, "1s", NULL},
+                {SETTING_RESOLVE_INTERVAL, "1000ms", "1s"},
+                {SETTING_RESOLVE_INTERVAL, "60", "1min"},
+                {SETTING_RESOLVE_INTERVAL, "30d", NULL},
                 {SETTING_SESSION_TIMEOUT, "180", "3min"},
                 {SETTING_SESSION_TIMEOUT, "1ms", NULL},
                 {SETTING_SESSION_TIMEOUT, "30d", NULL},
@@ -90,6 +95,14 @@ static const struct {
                 {SETTING_HTTP_HOSTS, "relay.example,vps.example"},
                 {SETTING_HTTP_SHOW_CLIENTS, ""},
                 {SETTING_HTTP_SESSION_LABELS, "2"},
+                {SETTING_RESOLVE_INTERVAL, ""},
+                {SETTING_RESOLVE_INTERVAL, "999ms"},
+                {SETTING_RESOLVE_INTERVAL, "1us"},
+                {SETTING_RESOLVE_INTERVAL, "-1"},
+                {SETTING_RESOLVE_INTERVAL, "31d"},
+                {SETTING_RESOLVE_INTERVAL, "off"},
+                {SETTING_RESOLVE_INTERVAL, "infinity"},
+                {SETTING_RESOLVE_INTERVAL, "60 #"},
                 {SETTING_SESSION_TIMEOUT, ""},
                 {SETTING_SESSION_TIMEOUT, "0"},
                 {SETTING_SESSION_TIMEOUT, "999us"},
@@ -233,6 +246,7 @@ START_TEST(each_setting_is_laid_over_alone)
 {
         static const char *const values[N_SETTINGS] = {
                         [SETTING_UPSTREAM] = "home.example:51820 [2001:db8::1]",
+                        [SETTING_RESOLVE_INTERVAL] = "10s",
                         [SETTING_FAILOVER_SESSIONS] = "stay",
                         [SETTING_FAILOVER_TIMEOUT] = "7s",
                         [SETTING_FAILBACK_DELAY] = "8s",
@@ -272,6 +286,7 @@ START_TEST(defaults)
         settings_complete(&s);
         ck_assert_uint_eq(s.given, 0);
         ck_assert_uint_eq(s.upstream.n, 0);
+        ck_assert_uint_eq(s.resolve_interval, USEC_PER_MINUTE);
         ck_assert_uint_eq(s.session_timeout, 180 * USEC_PER_SEC);
         ck_assert_uint_eq(s.unreplied_timeout, 30 * USEC_PER_SEC);
         ck_assert_uint_eq(s.reply_refresh, 12 * USEC_PER_MINUTE);
@@ -286,6 +301,7 @@ START_TEST(given_values_are_kept)
 {
         Settings s = {0};
 
+        set(&s, SETTING_RESOLVE_INTERVAL, "11s");
         set(&s, SETTING_SESSION_TIMEOUT, "10s");
         set(&s, SETTING_UNREPLIED_TIMEOUT, "9s");
         set(&s, SETTING_REPLY_REFRESH, "8s");
@@ -294,6 +310,7 @@ START_TEST(given_values_are_kept)
         set(&s, SETTING_MAX_DATAGRAM_SIZE, "5");
         set(&s, SETTING_LOG_LEVEL, "error");
         settings_complete(&s);
+        ck_assert_uint_eq(s.resolve_interval, 11 * USEC_PER_SEC);
         ck_assert_uint_eq(s.session_timeout, 10 * USEC_PER_SEC);
         ck_assert_uint_eq(s.unreplied_timeout, 9 * USEC_PER_SEC);
         ck_assert_uint_eq(s.reply_refresh, 8 * USEC_PER_SEC);
@@ -315,6 +332,10 @@ START_TEST(a_refused_wait_tells_that_there_may_be_none)
         ck_assert_str_eq(why, "expected a time span like 180s, 3min or 500ms");
         ck_assert_int_eq(settings_parse(&s, SETTING_SESSION_TIMEOUT, "0", &why), -EINVAL);
         ck_assert_str_eq(why, "must be from 1ms to 30d");
+        ck_assert_int_eq(settings_parse(&s, SETTING_RESOLVE_INTERVAL, "0.5s", &why), -EINVAL);
+        ck_assert_str_eq(why, "must be 0, or from 1s to 30d");
+        ck_assert_int_eq(settings_parse(&s, SETTING_RESOLVE_INTERVAL, "soon", &why), -EINVAL);
+        ck_assert_str_eq(why, "expected a time span like 60s or 5min, or 0");
 }
 END_TEST
 
@@ -327,6 +348,10 @@ START_TEST(no_wait_is_kept)
         settings_complete(&s);
         ck_assert_uint_eq(s.write_timeout, 0);
         ck_assert(prints(&s, true, SETTING_WRITE_TIMEOUT, "0s"));
+        set(&s, SETTING_RESOLVE_INTERVAL, "0");
+        settings_complete(&s);
+        ck_assert_uint_eq(s.resolve_interval, 0);
+        ck_assert(prints(&s, true, SETTING_RESOLVE_INTERVAL, "0s"));
         s = (Settings){0};
         set(&s, SETTING_WRITE_TIMEOUT, "5s");
         set(&over, SETTING_WRITE_TIMEOUT, "0");

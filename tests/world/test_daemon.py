@@ -363,6 +363,7 @@ BAD_FLAGS = {
     'too_many_sessions': (('--upstream', GOOD, '--max-sessions', '1000001'), '', '1000001: '),
     'zero_datagram_size': (('--upstream', GOOD, '--read-buffer-size', '0'), '', '--read-buffer-size 0: '),
     'senseless_level': (('--upstream', GOOD, '--log-level', 'loud'), '', '--log-level loud: ', 'debug, info'),
+    'short_interval': (('--upstream', GOOD, '--resolve-interval', '0.5s'), '', '0.5s: must be 0, or from 1s to 30d'),
     'unknown_flag': (('--upstream', GOOD, '--listne', '127.0.0.1:1'), '', '--listne: unknown flag'),
     'stray_word': (('--upstream', GOOD, 'start'), '', 'start: belongs to no flag'),
     'listen_name': (('--upstream', GOOD, '--listen', 'localhost:51820'), '', '--listen localhost:51820: '),
@@ -389,6 +390,8 @@ BAD_FILES = {
     'file_upstream_port_70000': ('[Relay]\nUpstream=[::1]:70000\n', ':2: Upstream=[::1]:70000: ', 'port'),
     'file_negative_timeout': (UPSTREAM + 'SessionTimeoutSec=-1\n', ':3: SessionTimeoutSec=-1: '),
     'file_absurd_timeout': (UPSTREAM + 'SessionTimeoutSec=31d\n', ':3: SessionTimeoutSec=31d: ', '1ms to 30d'),
+    'file_short_interval': (UPSTREAM + 'ResolveIntervalSec=999ms\n', ':3: ResolveIntervalSec=999ms: must be 0, or from 1s'),
+    'file_senseless_interval': (UPSTREAM + 'ResolveIntervalSec=often\n', ':3: ResolveIntervalSec=often: expected a time'),
     'file_unknown_key': (UPSTREAM + 'Colour=blue\n', ':3: Colour=blue: unknown key'),
     'file_unknown_section': (UPSTREAM + '[Metrics]\nEnabled=yes\n', ':3: [Metrics]: unknown section'),
     'file_duplicate_section': (UPSTREAM + '\n[Relay]\n', ':4: [Relay]: section given twice, first in line 1'),
@@ -1076,8 +1079,9 @@ class Names(TestCase):
         second.close()
         self.set_hosts('2001:db8::46 home.test\n')
         daemon.signal(signal.SIGHUP)
-        line = daemon.wait_line('<6>upstream resolved ', n=2)
-        self.assertEqual(fields(line)['upstream'], f'[2001:db8::46]:{upstream.port}')
+        self.assertEqual(fields(daemon.wait_line('<6>upstream moved ')),
+                         {'upstream_name': f'home.test:{upstream.port}', 'upstream': f'[2001:db8::46]:{upstream.port}',
+                          'upstream_before': upstream.name})
         self.stop(daemon)
 
 
