@@ -235,17 +235,50 @@ class WireGuard(LabTest):
         self.assertEqual(client.show("latest-handshakes"), handshake, "the tunnel noticed nothing")
         self.assertEqual(self.server.show("endpoints"), endpoint)
 
+    def test_tunnel_outlives_a_new_prefix_at_home(self):
+        """The home's address is another one now, and its name follows a little later: pings go on, and WireGuard notices
+        nothing."""
+        name, new = "home.example", "2001:db8:100::20"
+
+        def lead_to(address):
+            self.machine.write("/etc/hosts", f"127.0.0.1 localhost\n::1 localhost\n{address} {name}\n")
+
+        def renumber():
+            self.lab.home.ip("address", "add", new + "/64", "dev", "eth0", "nodad")
+            self.lab.home.ip("address", "del", Lab.HOME + "/64", "dev", "eth0")
+            lead_to(new)
+
+        lead_to(Lab.HOME)
+        self.configure(f"[Relay]\nUpstream={name}:51820\nResolveIntervalSec=1\n")
+        client = self.first()
+        self.assert_pings(client)
+        handshake, endpoint = client.show("latest-handshakes"), self.server.show("endpoints")
+        lost, _ = self.pings(client, renumber, 400)
+        print(f"\n    a new prefix: {lost} of 400 pings lost, {lost * 0.02:.2f} s", flush=True)
+        self.assertLess(lost, 150)
+        self.assertGreater(lost, 0, "the old address was alive")
+        moved, = self.until_said("upstream moved")
+        self.assertEqual(moved["UDP46_UPSTREAM_BEFORE"], f"[{Lab.HOME}]:51820")
+        self.assertEqual(moved["UDP46_UPSTREAM"], f"[{new}]:51820")
+        self.assertEqual(moved["MESSAGE_ID"], "262392ff5f794c77a75ce987a9e2f096")
+        self.assertEqual(client.show("latest-handshakes"), handshake, "no new handshake on the client's side")
+        self.assertEqual(self.server.show("latest-handshakes")[client.public], handshake[self.server.public])
+        self.assertEqual(self.server.show("endpoints"), endpoint, "the source port stays")
+        self.assertEqual(len(self.said("session created")), 1)
+        self.carry(client, 20 * MB, 5001)
+        self.carry(client, 20 * MB, 5002, back=True)
+
     @staticmethod
-    def pings(client, happening):
+    def pings(client, happening, count=100):
         """(pings that got no answer, the longest way in ms) while it happens"""
         pinged = []
         pings = threading.Thread(target=lambda: pinged.append(client.network.run(
-            "ping", "-i", "0.02", "-c", "100", "-W", "3", SERVER, check=False).stdout))
+            "ping", "-i", "0.02", "-c", count, "-W", "3", SERVER, check=False).stdout))
         pings.start()
         time.sleep(0.5)
         happening()
         pings.join()
-        return (100 - int(re.search(r"(\d+) received", pinged[0])[1]),
+        return (count - int(re.search(r"(\d+) received", pinged[0])[1]),
                 float(re.search(r"= [\d.]+/[\d.]+/([\d.]+)/", pinged[0])[1]))
 
 
