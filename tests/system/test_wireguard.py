@@ -246,6 +246,7 @@ class WireGuard(LabTest):
         def renumber():
             self.lab.home.ip("address", "add", new + "/64", "dev", "eth0", "nodad")
             self.lab.home.ip("address", "del", Lab.HOME + "/64", "dev", "eth0")
+            self.assertNotIn(Lab.HOME + "/", self.lab.home.ip("address", "show", "dev", "eth0"))
             lead_to(new)
 
         lead_to(Lab.HOME)
@@ -256,7 +257,6 @@ class WireGuard(LabTest):
         lost, _ = self.pings(client, renumber, 400)
         print(f"\n    a new prefix: {lost} of 400 pings lost, {lost * 0.02:.2f} s", flush=True)
         self.assertLess(lost, 150)
-        self.assertGreater(lost, 0, "the old address was alive")
         moved, = self.until_said("upstream moved")
         self.assertEqual(moved["UDP46_UPSTREAM_BEFORE"], f"[{Lab.HOME}]:51820")
         self.assertEqual(moved["UDP46_UPSTREAM"], f"[{new}]:51820")
