@@ -26,6 +26,7 @@ static const struct {
                 {"no_port", "Give the relay addresses of its own with SourceAddress=, or lower MaxSessions=."},
                 {"no_memory", "Give this host more memory."},
                 {"no_route", "Give this host a route and an IPv6 address, see `ip -6 route`."},
+                {"no_device", "Create the interface that BindToDevice= names, or mend the name, see `ip link show`."},
                 {"unreachable", "Look whether the upstream and its network are up."},
                 {"send_buffer_full",
                  "The link is slower than what comes in: make it faster, or let clients send less."},
@@ -355,7 +356,7 @@ static bool fail_icmp(Check *check, Step *step, const json_t *name, const Traffi
 }
 
 /* What keeps a datagram from leaving, or from arriving. */
-static const char *const unreachable_reasons[] = {"no_route", "unreachable", "denied"};
+static const char *const unreachable_reasons[] = {"no_route", "no_device", "unreachable", "denied"};
 
 /* The kernel refused to send to this name, and lately, too; or it always did. */
 static bool fail_unreachable(Check *check, Step *step, const json_t *name, const Traffic *traffic)

@@ -3,6 +3,7 @@
  * Believes: a relay that takes the last port or descriptor of its host has failed, however many sessions it carries; so
  * a limit that reaches for them is lowered and said, not refused.
  */
+#include <string.h>
 #include <sys/utsname.h>
 
 #include "daemon/limits.h"
@@ -17,12 +18,25 @@ static bool trains_wanted(const Settings *s)
         return uname(&host) < 0 || limits_trains_are_safe(host.release);
 }
 
+static Manner manner_of(const Settings *s)
+{
+        Manner manner = {.whole = !s->fragment_datagrams};
+
+        if (s->traffic_class >= 0) {
+                manner.marking = MARKING_FIXED;
+                manner.tclass = (uint8_t)s->traffic_class;
+        } else if (s->traffic_class == TRAFFIC_CLASS_COPY)
+                manner.marking = MARKING_COPY;
+        return manner;
+}
+
 PolicySettings plan_policy(const Config *config, const char *name, const PlanWhole *whole)
 {
+        PolicySettings settings;
         Settings s;
 
         (void)config_for(config, name, &s);
-        return (PolicySettings){
+        settings = (PolicySettings){
                         .timeouts = {[SESSION_UNREPLIED] = s.unreplied_timeout, [SESSION_ASSURED] = s.session_timeout},
                         .reply_refresh = s.reply_refresh,
                         .write_timeout = s.write_timeout,
@@ -31,7 +45,11 @@ PolicySettings plan_policy(const Config *config, const char *name, const PlanWho
                         .trains = trains_wanted(&s),
                         .max_datagram = s.max_datagram_size < DATAGRAM_ROOM ? (uint32_t)s.max_datagram_size
                                                                             : DATAGRAM_ROOM,
+                        .manner = manner_of(&s),
         };
+        _Static_assert(sizeof(settings.device) == sizeof(s.bind_to_device), "the kernel's IFNAMSIZ");
+        memcpy(settings.device, s.bind_to_device, sizeof(settings.device));
+        return settings;
 }
 
 static SourcesSettings sources_on(PortRange host, const Config *config, const char *name)

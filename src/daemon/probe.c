@@ -70,7 +70,7 @@ static int on_time(sd_event_source *source, uint64_t at, void *userdata)
         (void)at;
         (void)sd_event_source_set_time_relative(source, probe->interval);
         if (probe->fd < 0) {
-                probe->fd = udp_connect(NULL, &probe->address, &own);
+                probe->fd = udp_connect("", NULL, &probe->address, &own);
                 if (probe->fd >= 0 && sd_event_add_io(sd_event_source_get_event(source), &probe->answers, probe->fd,
                                                       EPOLLIN, on_answer, probe) < 0)
                         hang_up(probe);

@@ -195,6 +195,72 @@ static void format_ports(char buffer[static SETTING_TEXT_MAX], const void *value
                 (void)snprintf(buffer, SETTING_TEXT_MAX, "%u-%u", range->low, range->high);
 }
 
+/* What the kernel takes for a name (dev_valid_name() in net/core/dev.c), as far as it can be typed and read. */
+static int parse_device(const char *text, void *ret, const char **ret_why)
+{
+        size_t length = strlen(text);
+
+        *ret_why = "expected the name of one network interface, at most 15 characters, or nothing";
+        if (length >= DEVICE_NAME_MAX || strcmp(text, ".") == 0 || strcmp(text, "..") == 0)
+                return -EINVAL;
+        for (size_t i = 0; i < length; i++)
+                if (text[i] <= ' ' || text[i] > '~' || strchr("/:\"'", text[i]))
+                        return -EINVAL;
+        memset(ret, 0, DEVICE_NAME_MAX);
+        memcpy(ret, text, length);
+        return 0;
+}
+
+static void format_device(char buffer[static SETTING_TEXT_MAX], const void *value)
+{
+        (void)strcpy(buffer, value);
+}
+
+/* RFC 2474 (cs), 2597 (af), 3246 (ef), 5865 (voice-admit), 8622 (le). */
+static const struct {
+        const char *name;
+        int dscp;
+} dscps[] = {{"cs0", 0},   {"cs1", 8},   {"cs2", 16},  {"cs3", 24},  {"cs4", 32},        {"cs5", 40},
+             {"cs6", 48},  {"cs7", 56},  {"af11", 10}, {"af12", 12}, {"af13", 14},       {"af21", 18},
+             {"af22", 20}, {"af23", 22}, {"af31", 26}, {"af32", 28}, {"af33", 30},       {"af41", 34},
+             {"af42", 36}, {"af43", 38}, {"ef", 46},   {"le", 1},    {"voice-admit", 44}};
+
+/* The DSCP is the upper six bits of a class, ECN the lower two. */
+enum { DSCP_SHIFT = 2, CLASS_MAX = 255 };
+
+static int parse_class(const char *text, void *ret, const char **ret_why)
+{
+        uint64_t number;
+
+        *ret_why = "must be none, copy, a name like ef, cs5 or af41, or a number from 0 to 255 (DSCP times 4, and ECN)";
+        if (strcasecmp(text, "none") == 0 || strcasecmp(text, "copy") == 0) {
+                *(int *)ret = strcasecmp(text, "none") == 0 ? TRAFFIC_CLASS_NONE : TRAFFIC_CLASS_COPY;
+                return 0;
+        }
+        for (size_t i = 0; i < ELEMENTSOF(dscps); i++)
+                if (strcasecmp(dscps[i].name, text) == 0) {
+                        *(int *)ret = dscps[i].dscp << DSCP_SHIFT;
+                        return 0;
+                }
+        if (parse_number(text, CLASS_MAX, &number) < 0)
+                return -EINVAL;
+        *(int *)ret = (int)number;
+        return 0;
+}
+
+static void format_class(char buffer[static SETTING_TEXT_MAX], const void *value)
+{
+        int class = *(const int *)value;
+
+        if (class < 0)
+                (void)strcpy(buffer, class == TRAFFIC_CLASS_COPY ? "copy" : "none");
+        else
+                (void)snprintf(buffer, SETTING_TEXT_MAX, "%d", class);
+        for (size_t i = 0; i < ELEMENTSOF(dscps); i++)
+                if (dscps[i].dscp << DSCP_SHIFT == class)
+                        (void)strcpy(buffer, dscps[i].name);
+}
+
 static int parse_hosts(const char *text, void *ret, const char **ret_why)
 {
         static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_ \t";
@@ -307,6 +373,15 @@ const SettingSpec setting_specs[N_SETTINGS] = {
                 [SETTING_SOURCE_PREFIX] = {"SourcePrefix", "source-prefix", "prefix/96", "none",
                                            "show the upstream each client's own address, embedded in this prefix",
                                            parse_source_prefix, format_addresses, VALUE(source_prefix), 0, 0},
+                [SETTING_BIND_TO_DEVICE] = {"BindToDevice", "bind-to-device", "interface", "as the routes say",
+                                            "sessions reach the upstream through this interface, or VRF, alone",
+                                            parse_device, format_device, VALUE(bind_to_device), 0, 0},
+                [SETTING_TRAFFIC_CLASS] = {"TrafficClass", "traffic-class", "copy|none|class", "none",
+                                           "DSCP and ECN of what leaves: as they came, the kernel's, or this class",
+                                           parse_class, format_class, VALUE(traffic_class), 0, 0},
+                [SETTING_FRAGMENT_DATAGRAMS] = {"FragmentDatagrams", "fragment-datagrams", "yes|no", "yes",
+                                                "send in fragments what the path cannot carry whole; no: drop it",
+                                                parse_bool, format_bool, VALUE(fragment_datagrams), 0, 0},
                 [SETTING_HTTP_HOSTS] = {"HttpHosts", "http-hosts", "names", "none",
                                         "names, besides addresses and localhost, by which HTTP over TCP may be asked",
                                         parse_hosts, format_hosts, VALUE(http_hosts), 1, 0},
@@ -368,6 +443,8 @@ void settings_complete(Settings *s)
                         .probe_interval = 5 * USEC_PER_SEC,
                         .max_datagram_size = 65536,
                         .segmentation_offload = OFFLOAD_AUTO,
+                        .traffic_class = TRAFFIC_CLASS_NONE,
+                        .fragment_datagrams = true,
                         .log_level = LOG_INFO,
                         .given = UINT32_MAX,
         };

@@ -31,6 +31,9 @@ typedef enum SettingKey {
         SETTING_SOURCE_ADDRESS,
         SETTING_SOURCE_PORTS,
         SETTING_SOURCE_PREFIX,
+        SETTING_BIND_TO_DEVICE,
+        SETTING_TRAFFIC_CLASS,
+        SETTING_FRAGMENT_DATAGRAMS,
         SETTING_HTTP_HOSTS,
         SETTING_HTTP_SHOW_CLIENTS,
         SETTING_HTTP_SESSION_LABELS,
@@ -44,7 +47,10 @@ enum { OFFLOAD_AUTO, OFFLOAD_YES, OFFLOAD_NO };
 /* What becomes of the sessions of an upstream that is down. */
 enum { FAILOVER_MOVE, FAILOVER_STAY };
 
-enum { HTTP_HOSTS_MAX = 512 };
+/* Else a class from 0 to 255. */
+enum { TRAFFIC_CLASS_NONE = -1, TRAFFIC_CLASS_COPY = -2 };
+
+enum { HTTP_HOSTS_MAX = 512, DEVICE_NAME_MAX = 16 };
 
 typedef struct Settings {
         uint32_t given;          /* a bit for each SettingKey */
@@ -59,8 +65,11 @@ typedef struct Settings {
         uint64_t max_datagram_size;
         int segmentation_offload; /* OFFLOAD_… */
         PrefixList source_addresses;
-        PortRange source_ports;          /* 0 to 0: the host's default */
-        PrefixList source_prefix;        /* one of 96 bits, or none */
+        PortRange source_ports;               /* 0 to 0: the host's default */
+        PrefixList source_prefix;             /* one of 96 bits, or none */
+        char bind_to_device[DEVICE_NAME_MAX]; /* "": none */
+        int traffic_class;                    /* TRAFFIC_CLASS_…, or 0 to 255 */
+        int fragment_datagrams;
         char http_hosts[HTTP_HOSTS_MAX]; /* names, with blanks between them */
         int http_show_clients, http_session_labels;
         int log_level; /* LOG_DEBUG … LOG_ERR */

@@ -17,9 +17,9 @@ void leg_init(Leg *leg, uint16_t listener_port)
         *leg = (Leg){.watch.fd = -EBADF, .fd = -EBADF, .port = listener_port};
 }
 
-int leg_open(Leg *leg, const Address *from, const Address *peer, Address *ret_local)
+int leg_open(Leg *leg, const char *device, const Address *from, const Address *peer, Address *ret_local)
 {
-        leg->fd = udp_connect(from, peer, ret_local);
+        leg->fd = udp_connect(device, from, peer, ret_local);
         if (leg->fd < 0) {
                 int r = leg->fd;
 
@@ -37,13 +37,14 @@ int leg_adopt(Leg *leg, int fd, const Address *source, bool bound)
         if (udp_adopt_leg(own, &local) < 0 || local.port != source->port || (bound && !address_equal(&local, source)))
                 return -EPROTO;
         leg->fd = TAKE_FD(own);
+        leg->manner.marking = MARKING_UNKNOWN;
         return 0;
 }
 
-int leg_retarget(Leg *leg, const Address *peer)
+int leg_retarget(Leg *leg, const char *device, const Address *peer)
 {
         Address local;
-        int r = udp_reconnect(leg->fd, peer, &local);
+        int r = udp_reconnect(leg->fd, device, peer, &local);
 
         if (r >= 0)
                 leg->doubted = false;

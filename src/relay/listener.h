@@ -29,6 +29,7 @@ struct Listener {
         uint16_t index;
         uint8_t next_read; /* datagrams that the next read asks for */
         bool busy;         /* there was more than the last read could take */
+        Manner manner;     /* its policy's, from the next datagram on */
         Address bound;
         Policy *policy; /* borrowed from the relay */
         Stats stats;

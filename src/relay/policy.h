@@ -19,8 +19,10 @@ typedef struct PolicySettings {
         usec_t reply_refresh;            /* replies keep a session only this long after its client's last datagram */
         usec_t write_timeout; /* how long a datagram may wait for room in its leg's send buffer; 0: not at all */
         uint64_t max_sessions;
-        uint32_t max_datagram; /* bytes */
-        bool trains;           /* segmentation offload, both ways */
+        uint32_t max_datagram;            /* bytes */
+        bool trains;                      /* segmentation offload, both ways */
+        Manner manner;                    /* in which datagrams leave, both ways */
+        char device[UPSTREAM_DEVICE_MAX]; /* that they leave through towards the upstream; "": as the routes say */
 } PolicySettings;
 
 typedef struct Policy {

@@ -159,6 +159,7 @@ int relay_add_listener(Relay *relay, const ListenerKind *kind, int fd, Policy *p
         listener->index = relay->n_listeners;
         listener->policy = policy;
         listener->next_read = 1;
+        listener->manner.marking = MARKING_UNKNOWN;
         r = udp_adopt_listener(fd, &listener->bound);
         if (r < 0)
                 return r;
@@ -182,6 +183,8 @@ void policy_set(Policy *policy, const PolicySettings *settings)
 {
         policy->settings = *settings;
         policy->upstream.trains = settings->trains;
+        policy->upstream.manner = settings->manner;
+        upstream_set_device(&policy->upstream, settings->device);
         counter_set(&policy->quota.limit, settings->max_sessions);
 }
 

@@ -13,7 +13,7 @@ static int open_anywhere(Upstream *upstream, Leg *leg, const Address *peer, Addr
 
         if (upstream->host_ports && !quota_take(upstream->host_ports))
                 return -EADDRINUSE;
-        r = leg_open(leg, NULL, peer, ret_source);
+        r = leg_open(leg, upstream->device, NULL, peer, ret_source);
         if (r < 0 && upstream->host_ports)
                 quota_give(upstream->host_ports);
         return r;
@@ -27,7 +27,7 @@ static int open_from_sources(Upstream *upstream, const Flow *flow, Leg *leg, con
 
                 if (!sources_take(upstream->sources, flow, i, &source))
                         return -EADDRINUSE;
-                r = leg_open(leg, &source.address, peer, ret_source);
+                r = leg_open(leg, upstream->device, &source.address, peer, ret_source);
                 leg->sources = upstream->n_sources;
                 leg->pair = source.pair;
                 if (r >= 0)
@@ -39,6 +39,15 @@ static int open_from_sources(Upstream *upstream, const Flow *flow, Leg *leg, con
         return -EADDRINUSE;
 }
 
+/* Before it sends, and before it receives. */
+static void leg_take_manner(const Upstream *upstream, Leg *leg)
+{
+        if (manner_equal(&leg->manner, &upstream->manner))
+                return;
+        udp_set_leg_manner(leg->fd, &upstream->manner);
+        leg->manner = upstream->manner;
+}
+
 static void leg_is_open(Upstream *upstream, Leg *leg)
 {
         counter_add(&upstream->targets[leg->target].n_sessions, 1);
@@ -46,6 +55,7 @@ static void leg_is_open(Upstream *upstream, Leg *leg)
         if (upstream->trains)
                 (void)udp_set_trains(leg->fd);
         trains_init(&leg->trains);
+        leg_take_manner(upstream, leg);
 }
 
 static Verdict direct_open(Upstream *upstream, const Flow *flow, Leg *leg, Address *ret_source)
@@ -67,7 +77,8 @@ static Verdict direct_open(Upstream *upstream, const Flow *flow, Leg *leg, Addre
 
 /*
  * Its own socket. If that leads to anybody but a target it is led to one, so that nobody else is heard; where that is
- * not known yet, it stays until then.
+ * not known yet, it stays until then. Where no device is configured it keeps its own: that may be of whoever started us
+ * in a VRF.
  */
 static int adopt_socket(Upstream *upstream, const Address *source, bool bound, int fd, Leg *leg)
 {
@@ -79,10 +90,10 @@ static int adopt_socket(Upstream *upstream, const Address *source, bool bound, i
                 return r;
         leg->target = upstream_find(upstream, leg, &found);
         leg_is_open(upstream, leg);
-        if (found)
+        if (found && (!*upstream->device || udp_is_on(leg->fd, upstream->device)))
                 return 0;
         peer = upstream_peer(upstream, leg);
-        if (peer.family == 0 || leg_retarget(leg, &peer) < 0)
+        if (peer.family == 0 || leg_retarget(leg, upstream->device, &peer) < 0)
                 leg->doubted = true;
         return 0;
 }
@@ -97,7 +108,7 @@ static int adopt_port(Upstream *upstream, const Address *source, bool bound, Leg
         peer = upstream_peer(upstream, leg);
         if (peer.family == 0)
                 return -EDESTADDRREQ;
-        r = leg_open(leg, bound ? source : &port, &peer, &local);
+        r = leg_open(leg, upstream->device, bound ? source : &port, &peer, &local);
         if (r >= 0)
                 leg_is_open(upstream, leg);
         return r;
@@ -154,7 +165,7 @@ static int leg_follow(Upstream *upstream, Leg *leg)
         if (peer.family == 0) /* it goes on to where it led before */
                 return 0;
         if (!there || leg->doubted || upstream_is_anew(upstream, leg)) {
-                r = leg_retarget(leg, &peer);
+                r = leg_retarget(leg, upstream->device, &peer);
                 if (r < 0)
                         return r;
                 trains_init(&leg->trains);
@@ -172,12 +183,13 @@ static int direct_forward(Upstream *upstream, Leg *leg, Datagram *run, unsigned 
                 run[i].error = -r;
         if (r < 0)
                 return 0;
+        leg_take_manner(upstream, leg);
         return udp_send(leg->fd, run, n, upstream->trains ? &leg->trains : NULL, n_icmp);
 }
 
 static int direct_receive(Upstream *upstream, Leg *leg, Batch *batch, unsigned n_max, uint64_t *n_icmp)
 {
-        (void)upstream;
+        leg_take_manner(upstream, leg);
         return udp_receive(leg->fd, batch, n_max, n_icmp);
 }
 

@@ -3,6 +3,8 @@
  * Believes: connecting a UDP socket again is cheap, so legs follow a changed address one by one, each with its next
  * datagram, and no turn has to walk the table.
  */
+#include <string.h>
+
 #include "relay/upstream.h"
 #include "wire/udp.h"
 
@@ -32,6 +34,16 @@ void upstream_set_sources(Upstream *upstream, Sources *sources)
         (void)sources_free(upstream->sources);
         upstream->sources = sources;
         upstream->n_sources++;
+}
+
+void upstream_set_device(Upstream *upstream, const char *device)
+{
+        const UpstreamTargets to = upstream->to;
+
+        if (strcmp(upstream->device, device) == 0)
+                return;
+        (void)strcpy(upstream->device, device);
+        set_targets(upstream, &to, true);
 }
 
 static Address target_address(const Upstream *upstream, const Leg *leg, uint8_t target)

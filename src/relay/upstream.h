@@ -38,7 +38,7 @@ typedef struct UpstreamKind {
         int (*receive)(Upstream *upstream, Leg *leg, Batch *batch, unsigned n_max, uint64_t *n_icmp);
 } UpstreamKind;
 
-enum { UPSTREAM_TARGETS_MAX = 8 };
+enum { UPSTREAM_TARGETS_MAX = 8, UPSTREAM_DEVICE_MAX = 16 }; /* the latter a name and its end (IF_NAMESIZE) */
 
 /* What the relay is told of an upstream's targets. */
 typedef struct UpstreamTargets {
@@ -61,7 +61,9 @@ struct Upstream {
         const UpstreamKind *kind;
         UpstreamTargets to;
         UpstreamTarget targets[UPSTREAM_TARGETS_MAX];
-        bool trains;         /* use them towards it */
+        bool trains;                      /* use them towards it */
+        Manner manner;                    /* in which legs send; each follows with its next datagram, either way */
+        char device[UPSTREAM_DEVICE_MAX]; /* that legs go through; "": as the routes say */
         uint32_t generation; /* counts changes of the targets; legs of an older one follow at their next datagram */
         Sources *sources;    /* owned; NULL: the kernel chooses where legs come from */
         uint32_t n_sources;  /* counts changes of the sources; legs of older ones stay where they are */
@@ -88,6 +90,9 @@ bool upstream_is_anew(const Upstream *upstream, const Leg *leg);
 
 /* The leg goes over to another target's account. */
 void upstream_move(Upstream *upstream, Leg *leg, uint8_t target);
+
+/* Through this device from now on; legs follow as they follow to another address. The same again changes nothing. */
+void upstream_set_device(Upstream *upstream, const char *device);
 
 /* Takes the sources; legs that are opened from now on come from there. NULL: the kernel chooses. */
 void upstream_set_sources(Upstream *upstream, Sources *sources);

@@ -46,8 +46,9 @@ Verdict verdict_of_error(int error)
         case ENETUNREACH:
         case EADDRNOTAVAIL:
         case ENETDOWN:
-        case ENODEV:
                 return VERDICT_NO_ROUTE;
+        case ENODEV:
+                return VERDICT_NO_DEVICE;
         case ECONNREFUSED:
         case EHOSTUNREACH:
         case EHOSTDOWN:

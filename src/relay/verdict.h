@@ -24,6 +24,8 @@
           "See what takes this host's memory; fewer sessions need less.")                                        \
         X(NO_ROUTE, "no_route", "this host has no route or no usable address of its own to the destination",     \
           "Ask the kernel for its way there: ip route get ADDRESS.")                                             \
+        X(NO_DEVICE, "no_device", "the interface that BindToDevice= or a link-local address names is not there", \
+          "Create it, or mend the name; udp46 finds it by itself: ip link show.")                                \
         X(UNREACHABLE, "unreachable", "the network answered twice that the destination cannot be reached",       \
           "See whether the service runs there, then its firewall, then the way to it.")                          \
         X(SEND_BUFFER_FULL, "send_buffer_full", "the socket's send buffer was full",                             \

@@ -25,6 +25,8 @@ typedef struct Datagram {
         int error;            /* and 0, or the (positive) errno that the first of the others was refused with */
         bool in_pieces;       /* after a send: a train that did not leave as one */
         bool truncated;       /* longer than DATAGRAM_ROOM: never to be relayed */
+        bool marked;          /* came, or leaves, with `tclass`; else it leaves with what its socket says */
+        uint8_t tclass;       /* IPv4's TOS, IPv6's traffic class: DSCP and ECN; of a train, of each in it */
         uint16_t source_port; /* of an IPv4 sender, host byte order; not set by a leg, whose peer is known */
         struct in_addr source;
         struct in_addr local; /* the local IPv4 address it was written to */

@@ -109,7 +109,18 @@ static int receive(int fd, Batch *batch, unsigned n_max, uint64_t *n_icmp)
         return 0;
 }
 
-/* What the kernel says beside the payload: the length of a train's datagrams, the local address. */
+/* A byte for IPv4, an int for IPv6. */
+static uint8_t class_of(const struct cmsghdr *control)
+{
+        int tclass = 0;
+
+        if (control->cmsg_len < CMSG_LEN(sizeof(tclass)))
+                return *CMSG_DATA(control);
+        memcpy(&tclass, CMSG_DATA(control), sizeof(tclass));
+        return (uint8_t)tclass;
+}
+
+/* What the kernel says beside the payload: the length of a train's datagrams, the local address, the class. */
 static void datagram_describe(Datagram *d, struct msghdr *header)
 {
         struct in_pktinfo info = {0};
@@ -120,6 +131,11 @@ static void datagram_describe(Datagram *d, struct msghdr *header)
                         memcpy(&segment, CMSG_DATA(control), sizeof(segment));
                 else if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO)
                         memcpy(&info, CMSG_DATA(control), sizeof(info));
+                else if ((control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_TOS) ||
+                         (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_TCLASS)) {
+                        d->marked = true;
+                        d->tclass = class_of(control);
+                }
         if (segment > 0 && d->size > (uint32_t)segment) {
                 d->segment = (uint16_t)segment;
                 d->n = (uint16_t)((d->size + d->segment - 1) / d->segment);
@@ -219,6 +235,12 @@ static bool path_refuses(Trains *trains, uint32_t segment)
         return false;
 }
 
+/* A message has one class. (GRO, too, joins only what has the same.) */
+static bool same_class(const Datagram *a, const Datagram *b)
+{
+        return a->marked == b->marked && a->tclass == b->tclass;
+}
+
 /* Takes as many datagrams from the first of a run as can leave in one message. */
 static Parcel parcel_fill(const Route *route, Datagram *run, unsigned n, Trains *trains)
 {
@@ -231,7 +253,7 @@ static Parcel parcel_fill(const Route *route, Datagram *run, unsigned n, Trains 
                 const Datagram *next = &run[parcel.n_items];
 
                 if (next->n > 1 || next->size == 0 || next->size > run->size ||
-                    bytes + next->size > route->train_bytes_max)
+                    bytes + next->size > route->train_bytes_max || !same_class(run, next))
                         break;
                 bytes += next->size;
                 parcel.n_items++;
@@ -269,6 +291,14 @@ static void parcel_address(const Route *route, const Parcel *parcel, struct msgh
                 header->msg_namelen = sizeof(*route->name);
                 control_add(header, control, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
         }
+        if (parcel->first->marked) {
+                const int tclass = parcel->first->tclass;
+
+                if (route->name)
+                        control_add(header, control, IPPROTO_IP, IP_TOS, &tclass, sizeof(tclass));
+                else
+                        control_add(header, control, IPPROTO_IPV6, IPV6_TCLASS, &tclass, sizeof(tclass));
+        }
         if (parcel->segment > 0)
                 control_add(header, control, IPPROTO_UDP, UDP_SEGMENT, &parcel->segment, sizeof(parcel->segment));
 }
@@ -283,7 +313,10 @@ static bool all_refused_alike(const Datagram *pieces, unsigned n)
         return true;
 }
 
-/* A train, datagram by datagram. When none of the first ones goes, the rest is not tried: it would hear the same. */
+/*
+ * A train, datagram by datagram. When none of the first ones goes, the rest is not tried: it would hear the same, but
+ * for a shorter last one where they are too big.
+ */
 static int send_pieces(const Route *route, Datagram *train, uint64_t *n_icmp)
 {
         uint32_t offset = 0;
@@ -302,14 +335,16 @@ static int send_pieces(const Route *route, Datagram *train, uint64_t *n_icmp)
 
                         pieces[n] = (Datagram){.data = train->data + offset,
                                                .size = rest < train->segment ? rest : train->segment,
-                                               .n = 1};
+                                               .n = 1,
+                                               .marked = train->marked,
+                                               .tclass = train->tclass};
                         offset += pieces[n].size;
                 }
                 r = send_all(route, pieces, n, NULL, n_icmp);
                 if (r < 0)
                         return r;
                 if (offset < train->size && all_refused_alike(pieces, n))
-                        offset = train->size;
+                        offset = train->size - (pieces->error == EMSGSIZE ? train->size % train->segment : 0);
                 for (unsigned i = 0; i < n; i++) {
                         train->n_sent = (uint16_t)(train->n_sent + pieces[i].n_sent);
                         train->bytes_sent += pieces[i].bytes_sent;

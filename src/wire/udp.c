@@ -8,6 +8,7 @@
 #include <linux/filter.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
+#include <net/if.h>
 #include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -114,6 +115,14 @@ static int bind_to(int fd, const Address *from)
         return errno == EACCES ? -EADDRINUSE : -errno;
 }
 
+/* Only where a socket has none yet: another one takes a privilege. */
+static int bind_to_device(int fd, const char *device)
+{
+        if (!*device)
+                return 0;
+        return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) < 0 ? -errno : 0;
+}
+
 /*
  * Asks the routing table: bind() does not know of addresses that are the host's by a local route alone (as of Linux
  * 6.18; for IPv4 it does). The kernel answers while it is asked.
@@ -144,13 +153,15 @@ bool udp_is_local(const Address *address)
                ((const struct rtmsg *)NLMSG_DATA(&answer.header))->rtm_type == RTN_LOCAL;
 }
 
-int udp_connect(const Address *from, const Address *peer, Address *ret_local)
+int udp_connect(const char *device, const Address *from, const Address *peer, Address *ret_local)
 {
         _cleanup_close_ int fd = ipv6_socket();
         int r;
 
         if (fd < 0)
                 return fd;
+        if ((r = bind_to_device(fd, device)) < 0)
+                return r;
         if (from && setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &(int){1}, sizeof(int)) < 0)
                 return -errno;
         if (from && (r = bind_to(fd, from)) < 0)
@@ -177,6 +188,40 @@ uint32_t udp_device(int fd)
         int index = socket_option(fd, SO_BINDTOIFINDEX);
 
         return index > 0 ? (uint32_t)index : 0;
+}
+
+/* By its index, which a device that comes back under its old name has not kept. */
+bool udp_is_on(int fd, const char *device)
+{
+        return udp_device(fd) == if_nametoindex(device);
+}
+
+static void set_option(int fd, int level, int name, int value)
+{
+        (void)setsockopt(fd, level, name, &value, sizeof(value)); /* every kernel that has IPv6 knows them */
+}
+
+/* The class of what waits is read from its header when it is received: whoever asks late misses nothing. */
+void udp_set_leg_manner(int fd, const Manner *manner)
+{
+        /* -1: what a fresh socket has (RFC 3542, section 6.5) */
+        set_option(fd, IPPROTO_IPV6, IPV6_TCLASS, manner->marking == MARKING_FIXED ? manner->tclass : -1);
+        set_option(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, manner->marking == MARKING_COPY);
+        set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, manner->whole ? IPV6_PMTUDISC_DO : IPV6_PMTUDISC_WANT);
+}
+
+/* Takes back only what we set ourselves: the host may have its own default (net.ipv4.ip_no_pmtu_disc). */
+void udp_set_listener_manner(int fd, const Manner *manner)
+{
+        int discovery = -1;
+        socklen_t length = sizeof(discovery);
+
+        set_option(fd, IPPROTO_IP, IP_RECVTOS, manner->marking == MARKING_COPY);
+        (void)getsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &discovery, &length);
+        if (manner->whole)
+                set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO);
+        else if (discovery == IP_PMTUDISC_DO)
+                set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_WANT);
 }
 
 int udp_adopt_leg(int fd, Address *ret_local)
@@ -267,9 +312,10 @@ int udp_peer(int fd, Address *ret)
 /*
  * A second connect() alone would keep the source address that suited the first peer. So the association is dissolved,
  * which frees an automatic port, too: it is bound again at once, and lost only to somebody who takes it in that very
- * moment. Meanwhile a filter keeps strangers out.
+ * moment. Meanwhile a filter keeps strangers out. It lets go of its device, too (Linux, every version), which is why
+ * that can be another one afterwards, without privilege, and must be said again.
  */
-int udp_reconnect(int fd, const Address *peer, Address *ret_local)
+int udp_reconnect(int fd, const char *device, const Address *peer, Address *ret_local)
 {
         static const struct sock_filter drop_all[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
         const struct sock_fprog filter = {ELEMENTSOF(drop_all), (struct sock_filter *)(uintptr_t)drop_all};
@@ -285,7 +331,9 @@ int udp_reconnect(int fd, const Address *peer, Address *ret_local)
                 return -errno;
         dissolve(fd);
         (void)bind(fd, (const struct sockaddr *)&name, sizeof(name)); /* EINVAL: it kept its port */
-        r = connect_to(fd, peer, ret_local);
+        r = bind_to_device(fd, device);
+        if (r >= 0)
+                r = connect_to(fd, peer, ret_local);
         if (r >= 0)
                 (void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &(int){0}, sizeof(int));
         return r;

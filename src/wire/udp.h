@@ -18,12 +18,41 @@ int udp_listen(const Address *address);
  */
 int udp_adopt_listener(int fd, Address *ret_bound);
 
+/* What becomes of the eight bits that IPv4 calls TOS and IPv6 traffic class. */
+typedef enum Marking {
+        MARKING_NONE, /* the kernel's default */
+        MARKING_COPY, /* as they came: what is received is `marked`, and what is marked leaves so */
+        MARKING_FIXED,
+        MARKING_UNKNOWN, /* of a socket that had another owner */
+} Marking;
+
+/* The manner in which datagrams leave. All zero: as the kernel does by itself. */
+typedef struct Manner {
+        uint8_t marking; /* MARKING_… */
+        uint8_t tclass;  /* of MARKING_FIXED */
+        bool whole;      /* what the path does not carry in one piece is refused with EMSGSIZE, never fragmented */
+} Manner;
+
+static inline bool manner_equal(const Manner *a, const Manner *b)
+{
+        return a->marking == b->marking && a->tclass == b->tclass && a->whole == b->whole;
+}
+
 /*
- * An IPv6 socket of its own port, connected. `from`: its own address and port, which need not be this host's yet
- * (IPV6_FREEBIND, Linux 4.15; takes no privilege); NULL: the kernel chooses both. *ret_local: what it became. Its
- * descriptor or a negative errno.
+ * Has a leg, or a listener, send and receive in this manner from now on, what waits in it included. A fixed class is
+ * set on a leg; a listener's is for whoever sends to say of each datagram, because the socket is not ours alone: it
+ * outlives us, and its unit may have given it a class (IPTOS=).
  */
-int udp_connect(const Address *from, const Address *peer, Address *ret_local);
+void udp_set_leg_manner(int fd, const Manner *manner);
+void udp_set_listener_manner(int fd, const Manner *manner);
+
+/*
+ * An IPv6 socket of its own port, connected. `device`: the interface that it sends and receives through, whatever the
+ * routes say (SO_BINDTODEVICE, since Linux 5.7 without privilege); "": as they say. `from`: its own address and port,
+ * which need not be this host's yet (IPV6_FREEBIND, Linux 4.15; takes no privilege); NULL: the kernel chooses both.
+ * *ret_local: what it became. Its descriptor or a negative errno.
+ */
+int udp_connect(const char *device, const Address *from, const Address *peer, Address *ret_local);
 
 /*
  * Makes a connected socket that outlived its process ready again: is it one of IPv6 and UDP, whatever became of it on
@@ -51,16 +80,17 @@ uint64_t udp_kernel_drops(int fd);
 bool udp_is_local(const Address *address);
 
 /*
- * Points a connected socket at another peer; the local port stays, the source address is chosen anew. 0, or a negative
- * errno: then it is connected to nobody and lets nothing in, until a later call succeeds.
+ * Points a connected socket at another peer, through another device; the local port stays, the source address is chosen
+ * anew. 0, or a negative errno: then it is connected to nobody and lets nothing in, until a later call succeeds.
  */
-int udp_reconnect(int fd, const Address *peer, Address *ret_local);
+int udp_reconnect(int fd, const char *device, const Address *peer, Address *ret_local);
 
 /* Lets the kernel hand over trains (UDP_GRO, Linux 5.0). 0 or negative errno. */
 int udp_set_trains(int fd);
 
-/* The index of the interface it is bound to (SO_BINDTODEVICE); 0: none. */
+/* The index of the interface it is bound to (SO_BINDTODEVICE); 0: none. And is it the one of this name? */
 uint32_t udp_device(int fd);
+bool udp_is_on(int fd, const char *device);
 
 /* Where it is bound; whom it is connected to. 0 or negative errno. */
 int udp_local(int fd, Address *ret);

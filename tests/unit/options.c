@@ -48,10 +48,11 @@ START_TEST(values_behind_a_space_or_an_equals_sign)
                                 "-log-level=DEBUG", "--config=/a=b", "--read-buffer-size", "1500", "--write-timeout=1s",
                                 "--unreplied-timeout=2s", "--reply-refresh=3s", "--segmentation-offload=no",
                                 "--source-address=2001:db8:5::1 2001:db8:6::/64", "--source-ports", "20000-29999",
-                                "--source-prefix=2001:db8:64::/96", "--http-hosts=relay.example",
-                                "--http-show-clients=yes", "--http-session-labels", "true", "--failover-sessions=stay",
-                                "--failover-timeout=5s", "--failback-delay=6s", "--probe-payload=00ff",
-                                "--probe-interval=1s", "--resolve-interval=4s"),
+                                "--source-prefix=2001:db8:64::/96", "--bind-to-device", "eth1", "--traffic-class=ef",
+                                "--fragment-datagrams=no", "--http-hosts=relay.example", "--http-show-clients=yes",
+                                "--http-session-labels", "true", "--failover-sessions=stay", "--failover-timeout=5s",
+                                "--failback-delay=6s", "--probe-payload=00ff", "--probe-interval=1s",
+                                "--resolve-interval=4s"),
                           0);
         check_endpoint("[2001:db8::1]:1");
         ck_assert_uint_eq(options.settings.resolve_interval, 4 * USEC_PER_SEC);
@@ -70,6 +71,9 @@ START_TEST(values_behind_a_space_or_an_equals_sign)
         ck_assert_uint_eq(options.settings.source_ports.low, 20000);
         ck_assert_uint_eq(options.settings.source_ports.high, 29999);
         ck_assert_uint_eq(options.settings.source_prefix.items[0].length, 96);
+        ck_assert_str_eq(options.settings.bind_to_device, "eth1");
+        ck_assert_int_eq(options.settings.traffic_class, 184);
+        ck_assert(!options.settings.fragment_datagrams);
         ck_assert_str_eq(options.settings.http_hosts, "relay.example");
         ck_assert(options.settings.http_show_clients && options.settings.http_session_labels);
         ck_assert_uint_eq(options.settings.given, (1u << N_SETTINGS) - 1);
@@ -185,6 +189,10 @@ static const struct {
                 {"--max-sessions", "-3", "--max-sessions -3: must be"},
                 {"--max-sessions=1000001", NULL, "--max-sessions 1000001: must be"},
                 {"--read-buffer-size=0", NULL, "--read-buffer-size 0: must be"},
+                {"--bind-to-device=eth0/1", NULL, "--bind-to-device eth0/1: expected the name of one"},
+                {"--traffic-class=256", NULL, "--traffic-class 256: must be none, copy, a name"},
+                {"--traffic-class=best", NULL, "--traffic-class best: must be none, copy, a name"},
+                {"--fragment-datagrams=maybe", NULL, "--fragment-datagrams maybe: must be yes or no"},
                 {"--log-level=loud", NULL, "--log-level loud: must be"},
                 {"--listen=localhost:5", NULL, "--listen localhost:5: expected a literal IPv4"},
                 {"--listen=[::1]:5", NULL, "--listen [::1]:5: expected a literal IPv4"},

@@ -151,6 +151,36 @@ START_TEST(a_name_has_no_more_than_the_whole)
 }
 END_TEST
 
+static const struct {
+        const char *text;
+        Manner expected;
+        const char *device;
+} manners[] = {{"", {0}, ""},
+               {"TrafficClass=none\nFragmentDatagrams=yes\n", {0}, ""},
+               {"TrafficClass=copy\n", {.marking = MARKING_COPY}, ""},
+               {"TrafficClass=cs0\n", {.marking = MARKING_FIXED}, ""},
+               {"TrafficClass=255\n", {.marking = MARKING_FIXED, .tclass = 255}, ""},
+               {"FragmentDatagrams=no\n", {.whole = true}, ""},
+               {"BindToDevice=fifteen-letters\n", {0}, "fifteen-letters"},
+               {"BindToDevice=eth0\n[Relay relay]\nBindToDevice=\nTrafficClass=ef\n",
+                {.marking = MARKING_FIXED, .tclass = 184},
+                ""}};
+
+START_TEST(the_manner_of_a_name)
+{
+        _cleanup_free_ char *text = NULL;
+        _cleanup_free_ Config *config = NULL;
+        const PlanWhole whole = {.sessions = 8};
+        PolicySettings settings;
+
+        ck_assert_int_gt(asprintf(&text, "%s%s", RELAY, manners[_i].text), 0);
+        config = load(text);
+        settings = plan_policy(config, "relay", &whole);
+        ck_assert(manner_equal(&settings.manner, &manners[_i].expected));
+        ck_assert_str_eq(settings.device, manners[_i].device);
+}
+END_TEST
+
 START_TEST(sources_of_a_name)
 {
         _cleanup_free_ Config *config = load(RELAY "SourceAddress=2001:db8:5::1 2001:db8:6::/64\n[Relay a]\n"
@@ -176,4 +206,5 @@ END_TEST
 
 UNIT_SUITE("daemon/plan", UNIT_TEST(ports_that_all_stay_with_the_host_are_a_mistake),
            UNIT_LOOP(the_whole, ELEMENTSOF(wholes)), UNIT_LOOP(few_files_mean_few_sessions, ELEMENTSOF(few_files)),
-           UNIT_TEST(a_name_has_no_more_than_the_whole), UNIT_TEST(sources_of_a_name))
+           UNIT_TEST(a_name_has_no_more_than_the_whole), UNIT_LOOP(the_manner_of_a_name, ELEMENTSOF(manners)),
+           UNIT_TEST(sources_of_a_name))

@@ -45,6 +45,19 @@ static const struct {
                 {SETTING_SOURCE_PORTS, "2000-2000", NULL},
                 {SETTING_SOURCE_PREFIX, "", NULL},
                 {SETTING_SOURCE_PREFIX, "2001:db8:64::/96", NULL},
+                {SETTING_BIND_TO_DEVICE, "", NULL},
+                {SETTING_BIND_TO_DEVICE, "eth0", NULL},
+                {SETTING_BIND_TO_DEVICE, "a", NULL},
+                {SETTING_BIND_TO_DEVICE, "br-lan.42@x#1%", NULL},
+                {SETTING_TRAFFIC_CLASS, "none", NULL},
+                {SETTING_TRAFFIC_CLASS, "COPY", "copy"},
+                {SETTING_TRAFFIC_CLASS, "0", "cs0"},
+                {SETTING_TRAFFIC_CLASS, "3", NULL},
+                {SETTING_TRAFFIC_CLASS, "184", "ef"},
+                {SETTING_TRAFFIC_CLASS, "185", NULL},
+                {SETTING_TRAFFIC_CLASS, "255", NULL},
+                {SETTING_FRAGMENT_DATAGRAMS, "yes", NULL},
+                {SETTING_FRAGMENT_DATAGRAMS, "0", "no"},
                 {SETTING_HTTP_HOSTS, "", NULL},
                 {SETTING_HTTP_HOSTS, "relay.example vps_1.example", NULL},
                 {SETTING_HTTP_SHOW_CLIENTS, "yes", NULL},
@@ -91,6 +104,29 @@ static const struct {
                 {SETTING_SOURCE_PREFIX, "2001:db8:64::/64"},
                 {SETTING_SOURCE_PREFIX, "2001:db8:64::1/96"},
                 {SETTING_SOURCE_PREFIX, "2001:db8:64::/96 2001:db8:65::/96"},
+                {SETTING_BIND_TO_DEVICE, "sixteen-letters-"},
+                {SETTING_BIND_TO_DEVICE, "."},
+                {SETTING_BIND_TO_DEVICE, ".."},
+                {SETTING_BIND_TO_DEVICE, "a/b"},
+                {SETTING_BIND_TO_DEVICE, "eth0:1"},
+                {SETTING_BIND_TO_DEVICE, "eth0 eth1"},
+                {SETTING_BIND_TO_DEVICE, "eth\t0"},
+                {SETTING_BIND_TO_DEVICE, "eth\x7f"},
+                {SETTING_BIND_TO_DEVICE, "\"eth0\""},
+                {SETTING_BIND_TO_DEVICE, "\xc3\xa9th0"},
+                {SETTING_TRAFFIC_CLASS, ""},
+                {SETTING_TRAFFIC_CLASS, "256"},
+                {SETTING_TRAFFIC_CLASS, "-1"},
+                {SETTING_TRAFFIC_CLASS, "-2"},
+                {SETTING_TRAFFIC_CLASS, "0xb8"},
+                {SETTING_TRAFFIC_CLASS, "cs8"},
+                {SETTING_TRAFFIC_CLASS, "af14"},
+                {SETTING_TRAFFIC_CLASS, "af"},
+                {SETTING_TRAFFIC_CLASS, "ef "},
+                {SETTING_TRAFFIC_CLASS, "fixed"},
+                {SETTING_TRAFFIC_CLASS, "yes"},
+                {SETTING_FRAGMENT_DATAGRAMS, ""},
+                {SETTING_FRAGMENT_DATAGRAMS, "auto"},
                 {SETTING_HTTP_HOSTS, "relay.example:9108"},
                 {SETTING_HTTP_HOSTS, "relay.example,vps.example"},
                 {SETTING_HTTP_SHOW_CLIENTS, ""},
@@ -199,6 +235,36 @@ START_TEST(levels_are_those_of_syslog)
 }
 END_TEST
 
+/* The numbers of the registry (RFC 2474, 2597, 3246, 5865, 8622); and every number is itself. */
+START_TEST(every_name_of_a_class)
+{
+        static const struct {
+                const char *name;
+                int dscp;
+        } names[] = {{"cs0", 0},   {"cs1", 8},   {"cs2", 16},  {"cs3", 24},  {"cs4", 32},        {"cs5", 40},
+                     {"cs6", 48},  {"cs7", 56},  {"af11", 10}, {"af12", 12}, {"af13", 14},       {"af21", 18},
+                     {"af22", 20}, {"af23", 22}, {"af31", 26}, {"af32", 28}, {"af33", 30},       {"af41", 34},
+                     {"af42", 36}, {"af43", 38}, {"ef", 46},   {"le", 1},    {"voice-admit", 44}};
+        char text[SETTING_TEXT_MAX];
+        Settings s = {0};
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                set(&s, SETTING_TRAFFIC_CLASS, names[i].name);
+                ck_assert_int_eq(s.traffic_class, names[i].dscp * 4);
+                ck_assert(prints(&s, 0, SETTING_TRAFFIC_CLASS, names[i].name));
+        }
+        for (int i = 0; i < 256; i++) {
+                (void)snprintf(text, sizeof(text), "%d", i);
+                set(&s, SETTING_TRAFFIC_CLASS, text);
+                ck_assert_int_eq(s.traffic_class, i);
+                setting_specs[SETTING_TRAFFIC_CLASS].format(text, &s.traffic_class);
+                s.traffic_class = -1;
+                set(&s, SETTING_TRAFFIC_CLASS, text);
+                ck_assert_int_eq(s.traffic_class, i);
+        }
+}
+END_TEST
+
 START_TEST(every_setting_is_described)
 {
         for (SettingKey key = 0; key < N_SETTINGS; key++) {
@@ -262,6 +328,9 @@ START_TEST(each_setting_is_laid_over_alone)
                         [SETTING_SOURCE_ADDRESS] = "2001:db8:5::1 2001:db8:6::/64",
                         [SETTING_SOURCE_PORTS] = "20000-29999",
                         [SETTING_SOURCE_PREFIX] = "2001:db8:64::/96",
+                        [SETTING_BIND_TO_DEVICE] = "eth0",
+                        [SETTING_TRAFFIC_CLASS] = "copy",
+                        [SETTING_FRAGMENT_DATAGRAMS] = "yes",
                         [SETTING_HTTP_HOSTS] = "relay.example vps.example",
                         [SETTING_HTTP_SHOW_CLIENTS] = "yes",
                         [SETTING_HTTP_SESSION_LABELS] = "yes",
@@ -293,6 +362,9 @@ START_TEST(defaults)
         ck_assert_uint_eq(s.write_timeout, 10 * USEC_PER_MSEC);
         ck_assert_uint_eq(s.max_sessions, 0);
         ck_assert_uint_eq(s.max_datagram_size, 65536);
+        ck_assert_str_eq(s.bind_to_device, "");
+        ck_assert_int_eq(s.traffic_class, TRAFFIC_CLASS_NONE);
+        ck_assert(s.fragment_datagrams);
         ck_assert_int_eq(s.log_level, LOG_INFO);
 }
 END_TEST
@@ -426,9 +498,10 @@ START_TEST(a_section_of_a_name_prints_no_level)
 END_TEST
 
 UNIT_SUITE("daemon/settings", UNIT_LOOP(good_values, ELEMENTSOF(good)), UNIT_LOOP(bad_values, ELEMENTSOF(bad)),
-           UNIT_LOOP(levels_are_those_of_syslog, 4), UNIT_TEST(every_setting_is_described),
-           UNIT_TEST(what_was_given_lies_over_what_was_not), UNIT_LOOP(each_setting_is_laid_over_alone, N_SETTINGS),
-           UNIT_TEST(defaults), UNIT_TEST(given_values_are_kept), UNIT_TEST(no_wait_is_kept),
+           UNIT_LOOP(levels_are_those_of_syslog, 4), UNIT_TEST(every_name_of_a_class),
+           UNIT_TEST(every_setting_is_described), UNIT_TEST(what_was_given_lies_over_what_was_not),
+           UNIT_LOOP(each_setting_is_laid_over_alone, N_SETTINGS), UNIT_TEST(defaults),
+           UNIT_TEST(given_values_are_kept), UNIT_TEST(no_wait_is_kept),
            UNIT_TEST(a_refused_wait_tells_that_there_may_be_none),
            UNIT_LOOP(ages_follow_the_session_timeout, ELEMENTSOF(ages)), UNIT_LOOP(what_is_printed_is_accepted, 6),
            UNIT_TEST(a_section_of_a_name_prints_no_level))

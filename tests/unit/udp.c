@@ -167,7 +167,7 @@ START_TEST(a_leg_sends_and_receives_every_size_whole)
         uint64_t n_icmp = 0;
         Datagram d = payload(size);
         uint8_t *buffer = malloc(sizeof(bytes));
-        int peer_fd = peer_open(&peer, 0), leg = udp_connect(NULL, &peer, &local);
+        int peer_fd = peer_open(&peer, 0), leg = udp_connect("", NULL, &peer, &local);
 
         ck_assert_int_ge(leg, 0);
         ck_assert_uint_eq(local.family, AF_INET6);
@@ -314,7 +314,7 @@ START_TEST(the_order_is_kept_both_ways)
         uint64_t n_icmp = 0;
         uint8_t c;
         unsigned n = 0;
-        int peer_fd = peer_open(&peer, 0), leg = udp_connect(NULL, &peer, &local);
+        int peer_fd = peer_open(&peer, 0), leg = udp_connect("", NULL, &peer, &local);
 
         numbered_run(run, BATCH_MAX);
         ck_assert_int_eq(udp_send(leg, run, BATCH_MAX, NULL, &n_icmp), 0);
@@ -345,7 +345,7 @@ START_TEST(an_icmp_error_costs_no_datagram)
         uint64_t n_icmp = 0;
         int peer_fd = peer_open(&peer, 0), leg;
 
-        leg = udp_connect(NULL, &peer, &local);
+        leg = udp_connect("", NULL, &peer, &local);
         ck_assert_int_ge(leg, 0);
         (void)close(peer_fd);
         ck_assert_int_eq(udp_send(leg, &first, 1, NULL, &n_icmp), 0);
@@ -375,7 +375,7 @@ START_TEST(a_receive_reads_past_an_icmp_error)
         uint64_t n_icmp = 0;
         int peer_fd = peer_open(&peer, 0), leg;
 
-        leg = udp_connect(NULL, &peer, &local);
+        leg = udp_connect("", NULL, &peer, &local);
         ck_assert_int_ge(leg, 0);
         (void)close(peer_fd);
         ck_assert_int_eq(udp_send(leg, &first, 1, NULL, &n_icmp), 0);
@@ -405,7 +405,7 @@ START_TEST(a_closed_port_refuses_nothing)
         uint64_t n_icmp = 0;
         int peer_fd = peer_open(&peer, 0), leg;
 
-        leg = udp_connect(NULL, &peer, &local);
+        leg = udp_connect("", NULL, &peer, &local);
         (void)close(peer_fd);
         for (unsigned round = 0; round < 10; round++) {
                 numbered_run(run, BATCH_MAX);
@@ -423,7 +423,7 @@ START_TEST(too_big_marks_that_datagram_alone)
         Datagram run[] = {payload(1), payload(1), payload(LARGEST_V6 + 1), payload(1), payload(66000), payload(1)};
         Address peer, local;
         uint64_t n_icmp = 0;
-        int peer_fd = peer_open(&peer, 0), leg = udp_connect(NULL, &peer, &local);
+        int peer_fd = peer_open(&peer, 0), leg = udp_connect("", NULL, &peer, &local);
 
         for (unsigned i = 0; i < ELEMENTSOF(run); i++)
                 if (run[i].size == 1) {
@@ -473,7 +473,7 @@ START_TEST(a_full_send_buffer_ends_the_run)
         if (!cable())
                 return;
         ck_assert_int_eq(inet_pton(AF_INET6, "2001:db8::2", &peer.v6), 1);
-        leg = udp_connect(NULL, &peer, &local);
+        leg = udp_connect("", NULL, &peer, &local);
         ck_assert_int_ge(leg, 0);
         ck_assert_int_eq(setsockopt(leg, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
         for (unsigned i = 0; i < BATCH_MAX; i++)
@@ -501,7 +501,7 @@ START_TEST(a_lost_route_is_told_for_each_datagram)
                 return;
         ck_assert(unit_run("ip address add 2001:db8::1/128 dev lo && ip route add 2001:db8::2/128 dev lo"));
         ck_assert_int_eq(inet_pton(AF_INET6, "2001:db8::2", &peer.v6), 1);
-        leg = udp_connect(NULL, &peer, &local);
+        leg = udp_connect("", NULL, &peer, &local);
         ck_assert_int_ge(leg, 0);
         ck_assert(unit_run("ip route del 2001:db8::2/128 dev lo"));
         ck_assert_int_eq(udp_send(leg, run, ELEMENTSOF(run), NULL, &n_icmp), 0);
@@ -527,9 +527,9 @@ START_TEST(another_peer_keeps_the_port_and_finds_its_source)
         ck_assert_int_eq(inet_pton(AF_INET6, "2001:db8::2", &there.v6), 1);
         ck_assert_int_eq(inet_pton(AF_INET6, "2001:db8::1", expected), 1);
         (void)peer_open(&here, 0);
-        leg = udp_connect(NULL, &here, &local);
+        leg = udp_connect("", NULL, &here, &local);
         ck_assert_int_ge(leg, 0);
-        ck_assert_int_eq(udp_reconnect(leg, &there, &moved), 0);
+        ck_assert_int_eq(udp_reconnect(leg, "", &there, &moved), 0);
         ck_assert_uint_eq(moved.port, local.port);
         ck_assert_msg(memcmp(&moved.v6, expected, sizeof(expected)) == 0, "the source address is still the old one");
 }
@@ -566,7 +566,7 @@ START_TEST(a_new_leg_has_heard_of_no_stranger)
         struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
 
         stranger = peer_open(&other, 0);
-        leg = udp_connect(NULL, &peer, &local);
+        leg = udp_connect("", NULL, &peer, &local);
         ck_assert_int_ge(leg, 0);
         check_nothing_waiting(leg);
         name.sin6_port = htons(local.port);
@@ -583,9 +583,9 @@ START_TEST(a_reconnected_leg_hears_its_new_peer_alone)
         Address one, two, local, moved;
         Datagram d = payload(1);
         uint64_t n_icmp = 0;
-        int fd_one = peer_open(&one, 0), fd_two = peer_open(&two, 0), leg = udp_connect(NULL, &one, &local);
+        int fd_one = peer_open(&one, 0), fd_two = peer_open(&two, 0), leg = udp_connect("", NULL, &one, &local);
 
-        ck_assert_int_eq(udp_reconnect(leg, &two, &moved), 0);
+        ck_assert_int_eq(udp_reconnect(leg, "", &two, &moved), 0);
         ck_assert(address_equal(&local, &moved));
         bytes[0] = 'x';
         ck_assert_int_eq(udp_send(leg, &d, 1, NULL, &n_icmp), 0);
@@ -635,7 +635,7 @@ END_TEST
 START_TEST(sockets_neither_wait_nor_leak_into_children)
 {
         Address peer, local, bound;
-        int fds[] = {peer_open(&peer, 0), listener_open(&bound), udp_connect(NULL, &peer, &local)};
+        int fds[] = {peer_open(&peer, 0), listener_open(&bound), udp_connect("", NULL, &peer, &local)};
 
         for (size_t i = 1; i < ELEMENTSOF(fds); i++) {
                 ck_assert_int_ne(fcntl(fds[i], F_GETFL) & O_NONBLOCK, 0);

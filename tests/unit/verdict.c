@@ -20,7 +20,7 @@ static const struct {
                 {ENETUNREACH, VERDICT_NO_ROUTE},
                 {EADDRNOTAVAIL, VERDICT_NO_ROUTE},
                 {ENETDOWN, VERDICT_NO_ROUTE},
-                {ENODEV, VERDICT_NO_ROUTE},
+                {ENODEV, VERDICT_NO_DEVICE},
                 {ECONNREFUSED, VERDICT_UNREACHABLE},
                 {EHOSTUNREACH, VERDICT_UNREACHABLE},
                 {EHOSTDOWN, VERDICT_UNREACHABLE},

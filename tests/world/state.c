@@ -1100,7 +1100,7 @@ static int leg_at(const char *address, uint16_t port, const Address *peer, Sessi
         int fd;
 
         ck_assert_int_eq(inet_pton(AF_INET6, address, &from.v6), 1);
-        fd = udp_connect(&from, peer, &record->source);
+        fd = udp_connect("", &from, peer, &record->source);
         ck_assert_int_ge(fd, 0);
         record->bound = bound;
         return fd;

@@ -364,6 +364,9 @@ BAD_FLAGS = {
     'zero_datagram_size': (('--upstream', GOOD, '--read-buffer-size', '0'), '', '--read-buffer-size 0: '),
     'senseless_level': (('--upstream', GOOD, '--log-level', 'loud'), '', '--log-level loud: ', 'debug, info'),
     'short_interval': (('--upstream', GOOD, '--resolve-interval', '0.5s'), '', '0.5s: must be 0, or from 1s to 30d'),
+    'senseless_device': (('--upstream', GOOD, '--bind-to-device', 'eth0 eth1'), '', '--bind-to-device eth0 eth1: '),
+    'senseless_class': (('--upstream', GOOD, '--traffic-class', 'fixed'), '', '--traffic-class fixed: ', 'copy'),
+    'senseless_fragments': (('--upstream', GOOD, '--fragment-datagrams', 'never'), '', '--fragment-datagrams never: '),
     'unknown_flag': (('--upstream', GOOD, '--listne', '127.0.0.1:1'), '', '--listne: unknown flag'),
     'stray_word': (('--upstream', GOOD, 'start'), '', 'start: belongs to no flag'),
     'listen_name': (('--upstream', GOOD, '--listen', 'localhost:51820'), '', '--listen localhost:51820: '),
@@ -392,6 +395,9 @@ BAD_FILES = {
     'file_absurd_timeout': (UPSTREAM + 'SessionTimeoutSec=31d\n', ':3: SessionTimeoutSec=31d: ', '1ms to 30d'),
     'file_short_interval': (UPSTREAM + 'ResolveIntervalSec=999ms\n', ':3: ResolveIntervalSec=999ms: must be 0, or from 1s'),
     'file_senseless_interval': (UPSTREAM + 'ResolveIntervalSec=often\n', ':3: ResolveIntervalSec=often: expected a time'),
+    'file_long_device': (UPSTREAM + 'BindToDevice=sixteen-letters-\n', ':3: BindToDevice=sixteen-letters-: ', '15'),
+    'file_large_class': (UPSTREAM + 'TrafficClass=256\n', ':3: TrafficClass=256: ', '0 to 255'),
+    'file_fragments': (UPSTREAM + 'FragmentDatagrams=auto\n', ':3: FragmentDatagrams=auto: ', 'yes or no'),
     'file_unknown_key': (UPSTREAM + 'Colour=blue\n', ':3: Colour=blue: unknown key'),
     'file_unknown_section': (UPSTREAM + '[Metrics]\nEnabled=yes\n', ':3: [Metrics]: unknown section'),
     'file_duplicate_section': (UPSTREAM + '\n[Relay]\n', ':4: [Relay]: section given twice, first in line 1'),
@@ -1231,7 +1237,9 @@ class Reload(TestCase):
         daemon, port = self.begin(self.config_for(upstream))
         client = self.client(port)
         self.ask(client, b'before')
-        for bad in ('[Relay]\nUpstream=[::]:1\n', '', '[Relay]\nFoo=1\n', b'\0', '[Relay'):
+        good = self.config_for(upstream)
+        for bad in ('[Relay]\nUpstream=[::]:1\n', '', '[Relay]\nFoo=1\n', b'\0', '[Relay', good + 'BindToDevice=a/b\n',
+                    good + 'TrafficClass=-1\n', good + 'FragmentDatagrams=perhaps\n'):
             self.write_config(bad)
             daemon.signal(signal.SIGHUP)
             self.messages.wait_for('RELOADING=1')
