@@ -323,6 +323,7 @@ START_TEST(an_open_session_follows_a_reload)
                 unsigned forward, reply; /* what 11 and 22 become */
         } steps[] = {{MARKING_COPY, 0, 11, 22},   {MARKING_FIXED, EF, EF, EF}, {MARKING_NONE, 0, 0, 0},
                      {MARKING_FIXED, 40, 40, 40}, {MARKING_FIXED, 0, 0, 0},    {MARKING_COPY, 0, 11, 22},
+                     {MARKING_NONE, 0, 0, 0},     {MARKING_COPY, 0, 11, 22},   {MARKING_NONE, 0, 0, 0},
                      {MARKING_NONE, 0, 0, 0},     {MARKING_COPY, 0, 11, 22}};
         size_t size;
         Line line;
@@ -333,11 +334,16 @@ START_TEST(an_open_session_follows_a_reload)
         for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
                 const PolicySettings settings = settings_with(steps[i].marking, steps[i].tclass);
 
-                peer_send(line.client, sent, 100);
-                upstream_reply(line.home, &line.leg, sent, 100);
+                /* now the one direction is the first to move, now the other */
+                if (i % 2 == 0)
+                        peer_send(line.client, sent, 100);
+                else
+                        upstream_reply(line.home, &line.leg, sent, 100);
                 policy_set(line.policy, &settings);
-                ck_assert_uint_eq(class_receive(&line.w, line.home, &size, NULL), steps[i].forward);
-                ck_assert_uint_eq(class_receive(&line.w, line.client, &size, NULL), steps[i].reply);
+                if (i % 2 == 0)
+                        ck_assert_uint_eq(class_receive(&line.w, line.home, &size, NULL), steps[i].forward);
+                else
+                        ck_assert_uint_eq(class_receive(&line.w, line.client, &size, NULL), steps[i].reply);
                 check_classes(&line, 11, 22, steps[i].forward, steps[i].reply);
         }
         ck_assert_uint_eq(line.w.n_opened, 1);
@@ -722,6 +728,37 @@ START_TEST(a_leg_that_is_pointed_anew_stays_on_its_device)
 }
 END_TEST
 
+/* The other way to choose an uplink, without marks: a rule for what comes from an address. */
+START_TEST(a_rule_by_source_address_chooses_the_uplink)
+{
+        const SourcesSettings own = {
+                        .listed = {.n = 1,
+                                   .items = {{.address.s6_addr = {0x20, 0x01, 0x0d, 0xb8, 0, 0x46, [15] = 1},
+                                              .length = 128}}},
+                        .ports = {40000, 49999},
+                        .reserved = {2, 1}};
+        Sources *sources;
+        Line line;
+        int there;
+
+        there = uplinks_init(&line, NULL);
+        run_in(there, "ip -6 route add 2001:db8:46::/64 via 2001:db8:2::5");
+        world_run("ip -6 addr add 2001:db8:46::1/128 dev lo nodad && "
+                  "ip -6 route add default via 2001:db8:2::1 dev two table 46 && "
+                  "ip -6 rule add from 2001:db8:46::1 lookup 46 && "
+                  "nft 'add table ip6 t; add chain ip6 t o { type filter hook output priority 0; }; "
+                  "add rule ip6 t o oifname one udp dport 1-65535 drop'");
+        ck_assert_int_eq(sources_new(&sources, &own, 0, 1), 0);
+        upstream_set_sources(&line.policy->upstream, sources);
+        ck_assert_uint_eq(uplink_used(&line), 0x46);
+        world_run("ip -6 rule del from 2001:db8:46::1 lookup 46");
+        peer_send(line.client, sent, 100);
+        ck_assert(peer_silent(&line.w, line.home));
+        ck_assert_uint_eq(world_verdicts(line.l, FORWARD, VERDICT_DENIED), 1);
+        world_done(&line.w);
+}
+END_TEST
+
 /* One that comes from the process before is led to the device that is configured now. */
 START_TEST(a_session_is_restored_to_another_device)
 {
@@ -785,9 +822,12 @@ START_TEST(a_device_that_vanishes_and_comes_back)
         ck_assert_uint_eq(world_verdicts(line.l, FORWARD, VERDICT_NO_DEVICE), 1);
         ck_assert_uint_eq(world_verdicts(line.l, FORWARD, VERDICT_NO_ROUTE), 1);
         line.w.now += 11 * USEC_PER_SEC;
-        for (unsigned i = 0; i < 3; i++)
+        for (unsigned i = 0; i < 3; i++) {
                 peer_send(line.client, sent, 100);
-        ck_assert(peer_silent(&line.w, line.home));
+                world_settle(&line.w);
+        }
+        ck_assert_uint_eq(world_verdicts(line.l, FORWARD, VERDICT_NO_ROUTE), 2);
+        ck_assert_uint_eq(world_verdicts(line.l, FORWARD, VERDICT_NO_DEVICE), 3); /* since it is in doubt */
         ck_assert_uint_eq(world_verdicts(line.l, FORWARD, VERDICT_FORWARDED), 1);
         second_uplink(there);
         ck_assert_uint_eq(uplink_used(&line), 2);
@@ -805,4 +845,5 @@ WORLD_SUITE("marks", every_class_is_copied_both_ways, trains_of_every_class_stay
             a_listener_is_found_as_it_was_left, trains_where_the_path_is_narrow, trains_where_fragments_are_forbidden,
             a_device_wins_over_the_routes, an_open_session_follows_to_another_device,
             a_leg_that_is_pointed_anew_stays_on_its_device, a_device_that_is_not_there_yet,
-            a_session_is_restored_to_another_device, a_device_that_vanishes_and_comes_back)
+            a_rule_by_source_address_chooses_the_uplink, a_session_is_restored_to_another_device,
+            a_device_that_vanishes_and_comes_back)
