@@ -20,6 +20,7 @@ typedef struct Datagram {
         uint32_t size;        /* bytes; of a train, all together */
         uint16_t segment;     /* of a train: bytes of each datagram but the last, which may be shorter; 0: no train */
         uint16_t n;           /* datagrams: 1, or as many as the train has */
+        uint16_t source_port; /* of an IPv4 sender, host byte order; not set by a leg, whose peer is known */
         uint16_t n_sent;      /* after a send: how many of them went, */
         uint32_t bytes_sent;  /* their bytes, */
         int error;            /* and 0, or the (positive) errno that the first of the others was refused with */
@@ -27,7 +28,6 @@ typedef struct Datagram {
         bool truncated;       /* longer than DATAGRAM_ROOM: never to be relayed */
         bool marked;          /* came, or leaves, with `tclass`; else it leaves with what its socket says */
         uint8_t tclass;       /* IPv4's TOS, IPv6's traffic class: DSCP and ECN; of a train, of each in it */
-        uint16_t source_port; /* of an IPv4 sender, host byte order; not set by a leg, whose peer is known */
         struct in_addr source;
         struct in_addr local; /* the local IPv4 address it was written to */
 } Datagram;
