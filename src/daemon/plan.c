@@ -45,6 +45,7 @@ PolicySettings plan_policy(const Config *config, const char *name, const PlanWho
                         .trains = trains_wanted(&s),
                         .max_datagram = s.max_datagram_size < DATAGRAM_ROOM ? (uint32_t)s.max_datagram_size
                                                                             : DATAGRAM_ROOM,
+                        .replies = s.reply_from,
                         .manner = manner_of(&s),
         };
         _Static_assert(sizeof(settings.device) == sizeof(s.bind_to_device), "the kernel's IFNAMSIZ");
@@ -115,7 +116,7 @@ PlanWhole plan_whole(const Config *config, const char *const *names, unsigned n_
 {
         uint64_t by_files = limits_sessions_by_files(), n_pairs = 0;
         const PortRange host = limits_host_ports(), reserved = limits_reserved_ports(host);
-        bool kernel_chooses = false, sources = false;
+        bool kernel_chooses = false, sources = false, beside = false;
         PlanWhole whole = {0};
         PortMap map = {0};
         Settings settings;
@@ -130,6 +131,8 @@ PlanWhole plan_whole(const Config *config, const char *const *names, unsigned n_
                         n_pairs += sources_capacity(&s);
                 kernel_chooses = kernel_chooses || s.listed.n == 0;
                 sources = sources || sources_wanted(&s);
+                (void)config_for(config, names[i], &settings);
+                beside = beside || settings.reply_from.n > 0;
         }
         config_whole(config, &settings);
         whole.host_ports = count_free(&map, &host);
@@ -138,6 +141,8 @@ PlanWhole plan_whole(const Config *config, const char *const *names, unsigned n_
         whole.sessions = whole.wanted;
         if (!sources)
                 lower(&whole, whole.host_ports, "the host keeps a part of its ports, see SourceAddress=");
+        if (beside) /* each has two sockets */
+                by_files /= 2;
         by_files -= n_descriptors < by_files / 2 ? n_descriptors : by_files / 2;
         lower(&whole, by_files, "each session takes a file descriptor, see LimitNOFILE=");
         return whole;

@@ -109,6 +109,16 @@ static void format_number(char buffer[static SETTING_TEXT_MAX], const void *valu
         (void)snprintf(buffer, SETTING_TEXT_MAX, "%" PRIu64, *(const uint64_t *)value);
 }
 
+static int parse_replies(const char *text, void *ret, const char **ret_why)
+{
+        return reply_sources_add(text, ret, ret_why);
+}
+
+static void format_replies(char buffer[static SETTING_TEXT_MAX], const void *value)
+{
+        (void)reply_sources_format(buffer, value);
+}
+
 static const char *const failover_names[] = {[FAILOVER_MOVE] = "move", [FAILOVER_STAY] = "stay"};
 
 static int parse_failover(const char *text, void *ret, const char **ret_why)
@@ -324,6 +334,9 @@ const SettingSpec setting_specs[N_SETTINGS] = {
                 [SETTING_UPSTREAM] = {"Upstream", "upstream", "host:port", "none, must be given",
                                       "the IPv6 service: [address]:port or name:port; repeatable, the preferred first",
                                       parse_upstream, format_upstream, VALUE(upstream), 0, 1},
+                [SETTING_REPLY_FROM] = {"ReplyFrom", "reply-from", "addresses", "the upstream alone",
+                                        "who else may answer: [address]:port or [prefix/bits]:port; repeatable",
+                                        parse_replies, format_replies, VALUE(reply_from), 0, 1},
                 [SETTING_RESOLVE_INTERVAL] = {"ResolveIntervalSec", "resolve-interval", "span", "60s",
                                               "an upstream's name is looked up again after this long; 0: never",
                                               parse_interval, format_span, VALUE(resolve_interval), 0, 0},

@@ -15,6 +15,7 @@
 
 typedef enum SettingKey {
         SETTING_UPSTREAM,
+        SETTING_REPLY_FROM,
         SETTING_RESOLVE_INTERVAL,
         SETTING_FAILOVER_SESSIONS,
         SETTING_FAILOVER_TIMEOUT,
@@ -55,6 +56,7 @@ enum { HTTP_HOSTS_MAX = 512, DEVICE_NAME_MAX = 16 };
 typedef struct Settings {
         uint32_t given;          /* a bit for each SettingKey */
         EndpointList upstream;   /* in order of preference */
+        ReplySources reply_from; /* who may answer besides them */
         usec_t resolve_interval; /* 0: a name is not asked for again once it is known */
         int failover_sessions;   /* FAILOVER_… */
         usec_t failover_timeout, failback_delay;

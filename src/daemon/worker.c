@@ -58,9 +58,20 @@ static void session_closed(void *userdata, Session *session, SessionEnd end, use
                 keeper_closed(worker->keeper, session, now);
 }
 
+static void leg_changed(void *userdata, Session *session, usec_t now)
+{
+        const Worker *worker = userdata;
+
+        if (worker->keeper)
+                keeper_changed(worker->keeper, session, now);
+}
+
 RelayObserver worker_observer(Worker *worker)
 {
-        return (RelayObserver){.session_opened = session_opened, .session_closed = session_closed, .userdata = worker};
+        return (RelayObserver){.session_opened = session_opened,
+                               .session_closed = session_closed,
+                               .leg_changed = leg_changed,
+                               .userdata = worker};
 }
 
 /* The timer only ever moves towards now; when it rings too early, it is set again. */

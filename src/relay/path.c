@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "relay/account.h"
+#include "relay/beside.h"
 #include "relay/path.h"
 #include "relay/waiting.h"
 
@@ -131,6 +132,10 @@ static int forward_run(Relay *relay, Session *session, const Run *run, usec_t no
                 if (r < 0)
                         return r;
         }
+        if (session->leg.followed) {
+                session->leg.followed = false;
+                beside_follow(relay, session);
+        }
         if (run->first[run->n - 1].error == EAGAIN && policy->settings.write_timeout > 0)
                 n_done = waiting_seat(relay, session, run->first, run->n,
                                       usec_add(now, policy->settings.write_timeout));
@@ -210,22 +215,21 @@ static int reply_batch(Session *session, Batch *batch)
         return 0;
 }
 
-/* A leg is asked for one datagram, and only when there is one for more: most legs have no second. */
-int path_reply(Watch *leg_watch, void *userdata, usec_t now)
+/*
+ * A leg, or the socket beside it, is asked for one datagram, and only when there is one for more: most have no second.
+ */
+static int take_replies(Relay *relay, Session *session, Beside *beside, usec_t now)
 {
-        Session *session = container_of(leg_watch, Session, leg.watch);
-        Relay *relay = userdata;
         Upstream *upstream = &session->listener->policy->upstream;
         Batch *batch = relay->batch;
         uint64_t n_icmp = 0;
         unsigned asked = 0;
         int r;
 
-        if (session->n_waiting > 0 && (r = waiting_resume(relay, session)) < 0)
-                return r;
         do {
                 asked = asked == 0 ? READ_ONE : READ_SOME;
-                r = upstream->kind->receive(upstream, &session->leg, batch, asked, &n_icmp);
+                r = beside ? beside_receive(beside, batch, asked, &n_icmp)
+                           : upstream->kind->receive(upstream, &session->leg, batch, asked, &n_icmp);
                 if (r < 0)
                         return r;
                 r = reply_batch(session, batch);
@@ -236,4 +240,21 @@ int path_reply(Watch *leg_watch, void *userdata, usec_t now)
         } while (batch->n == asked && asked == READ_ONE);
         session_note_icmp(session, n_icmp);
         return 0;
+}
+
+int path_reply(Watch *leg_watch, void *userdata, usec_t now)
+{
+        Session *session = container_of(leg_watch, Session, leg.watch);
+        int r;
+
+        if (session->n_waiting > 0 && (r = waiting_resume(userdata, session)) < 0)
+                return r;
+        return take_replies(userdata, session, NULL, now);
+}
+
+int path_reply_beside(Watch *beside_watch, void *userdata, usec_t now)
+{
+        Beside *beside = container_of(beside_watch, Beside, watch);
+
+        return take_replies(userdata, beside->session, beside, now);
 }

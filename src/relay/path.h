@@ -8,3 +8,4 @@
 
 int path_forward(Watch *listener_watch, void *relay, usec_t now);
 int path_reply(Watch *leg_watch, void *relay, usec_t now);
+int path_reply_beside(Watch *beside_watch, void *relay, usec_t now);

@@ -22,6 +22,7 @@ typedef struct PolicySettings {
         uint32_t max_datagram;            /* bytes */
         bool trains;                      /* segmentation offload, both ways */
         Manner manner;                    /* in which datagrams leave, both ways */
+        ReplySources replies;             /* who may answer besides the upstream itself */
         char device[UPSTREAM_DEVICE_MAX]; /* that they leave through towards the upstream; "": as the routes say */
 } PolicySettings;
 

@@ -55,6 +55,7 @@ int relay_new(Relay **ret, uint64_t max_sessions, const RelayObserver *observer)
                 return -ENOMEM;
         relay->watches.fd = -EBADF;
         relay->leg_ready = path_reply;
+        relay->beside_ready = path_reply_beside;
         if (observer)
                 relay->observer = *observer;
         counter_set(&relay->quota.limit, max_sessions);
@@ -83,7 +84,7 @@ static void relay_sweep(Relay *relay)
 
         while ((node = relay->dead.first)) {
                 list_remove(&relay->dead, node);
-                slots_give(&relay->slots, container_of(node, Session, idle));
+                session_free(relay, container_of(node, Session, idle));
         }
 }
 
@@ -185,6 +186,7 @@ void policy_set(Policy *policy, const PolicySettings *settings)
         policy->upstream.trains = settings->trains;
         policy->upstream.manner = settings->manner;
         upstream_set_device(&policy->upstream, settings->device);
+        upstream_set_replies(&policy->upstream, &settings->replies);
         counter_set(&policy->quota.limit, settings->max_sessions);
 }
 

@@ -13,10 +13,11 @@
 #include "relay/session.h"
 #include "relay/table.h"
 
-/* Told of sessions on the relay's own thread, inside a dispatch. Must not wait. Either may be NULL. */
+/* Told of sessions on the relay's own thread, inside a dispatch. Must not wait. Each may be NULL. */
 typedef struct RelayObserver {
         void (*session_opened)(void *userdata, Session *session, usec_t now);
         void (*session_closed)(void *userdata, Session *session, SessionEnd end, usec_t now);
+        void (*leg_changed)(void *userdata, Session *session, usec_t now); /* it has another socket */
         void *userdata;
 } RelayObserver;
 
@@ -24,7 +25,7 @@ enum { RELAY_LISTENERS_MAX = 1024, RELAY_POLICIES_MAX = 256 };
 
 struct Relay {
         WatchSet watches;
-        WatchReady leg_ready; /* what a leg's watch calls: sessions need not know the path */
+        WatchReady leg_ready, beside_ready; /* what their watches call: sessions need not know the path */
         Batch *batch;
         struct WaitingRoom *waiting;
         Slots slots; /* where the sessions live */

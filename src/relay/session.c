@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "relay/beside.h"
 #include "relay/relay.h"
 #include "relay/waiting.h"
 
@@ -95,8 +96,10 @@ static int session_join(Relay *relay, Session *session)
         Policy *policy = session->listener->policy;
         int r = watch_set_add(&relay->watches, &session->leg.watch, session->leg.fd, relay->leg_ready);
 
-        if (r >= 0 && session_count(relay, policy))
+        if (r >= 0 && session_count(relay, policy)) {
+                beside_follow(relay, session);
                 return 0;
+        }
         watch_set_remove(&relay->watches, &session->leg.watch);
         policy->upstream.kind->close(&policy->upstream, &session->leg);
         return r < 0 ? r : -EDQUOT;
@@ -134,7 +137,7 @@ Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t 
         session->record.bound = session->leg.sources != 0;
         r = session_join(relay, session);
         if (r < 0) {
-                slots_give(&relay->slots, session);
+                session_free(relay, session);
                 return r == -EDQUOT ? VERDICT_TABLE_FULL : verdict_of_error(-r);
         }
         session_begin(relay, session, SESSION_UNREPLIED, quota_number(&relay->quota));
@@ -165,9 +168,10 @@ static SessionRecord record_for(const Listener *listener, const SessionRecord *r
         return mine;
 }
 
-int session_adopt(Relay *relay, Listener *listener, const SessionRecord *record, int fd, usec_t now, Session **ret)
+int session_adopt(Relay *relay, Listener *listener, const SessionRecord *record, int fd, int beside, usec_t now,
+                  Session **ret)
 {
-        _cleanup_close_ int own = fd;
+        _cleanup_close_ int own = fd, own_beside = beside;
         const SessionRecord mine = record_for(listener, record, now);
         Policy *policy = listener->policy;
         Session *session;
@@ -182,10 +186,12 @@ int session_adopt(Relay *relay, Listener *listener, const SessionRecord *record,
                 return -ENOMEM;
         session->record = mine;
         r = policy->upstream.kind->adopt(&policy->upstream, &mine.source, mine.bound, TAKE_FD(own), &session->leg);
-        if (r >= 0)
+        if (r >= 0) {
+                beside_take(session, TAKE_FD(own_beside));
                 r = session_join(relay, session);
+        }
         if (r < 0) {
-                slots_give(&relay->slots, session);
+                session_free(relay, session);
                 return r;
         }
         session_begin(relay, session, (SessionAge)mine.age, record->id);
@@ -211,6 +217,7 @@ void session_close(Relay *relay, Session *session, SessionEnd end, usec_t now)
                 relay->observer.session_closed(relay->observer.userdata, session, end, now);
         record_end(&session->record);
         waiting_clear(relay, session);
+        beside_close(relay, session);
         watch_set_remove(&relay->watches, &session->leg.watch);
         policy->upstream.kind->close(&policy->upstream, &session->leg);
         session_leave_age(session);
@@ -219,6 +226,12 @@ void session_close(Relay *relay, Session *session, SessionEnd end, usec_t now)
         quota_give(&policy->quota);
         session_observe_end(session, end, now);
         list_append(&relay->dead, &session->idle);
+}
+
+void session_free(Relay *relay, Session *session)
+{
+        beside_free(session);
+        slots_give(&relay->slots, session);
 }
 
 /* Where its leg leads, and what is known of that. */

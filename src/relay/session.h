@@ -15,17 +15,20 @@
 
 typedef struct Relay Relay;
 typedef struct Session Session;
+typedef struct Beside Beside; /* relay/beside.h */
 
 struct Session {
         SessionRecord record; /* first: it is found at the beginning of a slot */
         uint32_t next;        /* in its bucket of the table: a slot's index + 1, or 0 */
         uint8_t n_waiting;    /* datagrams that wait for room in the leg's send buffer */
-        uint64_t parcel;      /* of the legs' parking (state/), in which its leg is; 0: in none */
+        uint8_t n_parked;     /* sockets of it in its parcel */
+        uint64_t parcel;      /* of the legs' parking (state/), in which its sockets are; 0: in none */
         ListNode parked;      /* there */
         ListNode idle;        /* in its policy's list of its age; after closing, in the relay's dead */
         Listener *listener;
         usec_t heard;        /* when the upstream last answered, or the leg was last doubted */
         Trains reply_trains; /* what the path to the client takes */
+        Beside *beside;      /* owned; NULL: only the leg's peer is heard */
         Leg leg;
 };
 
@@ -33,12 +36,16 @@ struct Session {
 Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t now, Session **ret);
 
 /*
- * Opens it again from the record of an earlier process, with its socket (owned; -EBADF: it is lost, and one on the same
- * port takes its place). Believes nothing of the record but its seal. To be called with the last used first. 0; or
+ * Opens it again from the record of an earlier process, with its sockets (owned; -EBADF: it is lost, and one on the
+ * same port takes its place). Believes nothing of the record but its seal. To be called with the last used first. 0; or
  * negative errno: -EBADMSG: no session can be so; -EEXIST: its flow has one; -EDQUOT: a limit; -EADDRINUSE: somebody
  * has the port; or what the kernel says.
  */
-int session_adopt(Relay *relay, Listener *listener, const SessionRecord *record, int fd, usec_t now, Session **ret);
+int session_adopt(Relay *relay, Listener *listener, const SessionRecord *record, int fd, int beside, usec_t now,
+                  Session **ret);
+
+/* It is dead, and nothing points at it any more. */
+void session_free(Relay *relay, Session *session);
 void session_close(Relay *relay, Session *session, SessionEnd end, usec_t now);
 
 /* Something came from the client; something came from the upstream. Each O(1). */

@@ -171,6 +171,7 @@ static int leg_follow(Upstream *upstream, Leg *leg)
                 trains_init(&leg->trains);
         }
         leg->generation = upstream->generation;
+        leg->followed = true;
         return 0;
 }
 

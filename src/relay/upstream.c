@@ -46,6 +46,15 @@ void upstream_set_device(Upstream *upstream, const char *device)
         set_targets(upstream, &to, true);
 }
 
+void upstream_set_replies(Upstream *upstream, const ReplySources *replies)
+{
+        if (memcmp(&upstream->replies, replies, sizeof(*replies)) == 0)
+                return;
+        upstream->replies = *replies;
+        upstream->n_replies++;
+        upstream->generation++;
+}
+
 static Address target_address(const Upstream *upstream, const Leg *leg, uint8_t target)
 {
         Address address = upstream->to.addresses[target];

@@ -64,6 +64,8 @@ struct Upstream {
         bool trains;                      /* use them towards it */
         Manner manner;                    /* in which legs send; each follows with its next datagram, either way */
         char device[UPSTREAM_DEVICE_MAX]; /* that legs go through; "": as the routes say */
+        ReplySources replies;             /* who may answer besides the targets themselves */
+        uint32_t n_replies;               /* counts changes of these */
         uint32_t generation; /* counts changes of the targets; legs of an older one follow at their next datagram */
         Sources *sources;    /* owned; NULL: the kernel chooses where legs come from */
         uint32_t n_sources;  /* counts changes of the sources; legs of older ones stay where they are */
@@ -93,6 +95,9 @@ void upstream_move(Upstream *upstream, Leg *leg, uint8_t target);
 
 /* Through this device from now on; legs follow as they follow to another address. The same again changes nothing. */
 void upstream_set_device(Upstream *upstream, const char *device);
+
+/* Who may answer, too, from now on; legs follow likewise. The same again changes nothing. */
+void upstream_set_replies(Upstream *upstream, const ReplySources *replies);
 
 /* Takes the sources; legs that are opened from now on come from there. NULL: the kernel chooses. */
 void upstream_set_sources(Upstream *upstream, Sources *sources);

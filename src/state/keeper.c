@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include "relay/beside.h"
 #include "state/keeper.h"
 #include "wire/udp.h"
 
@@ -95,30 +96,61 @@ static void drop_dead_parcels(Keeper *keeper)
         }
 }
 
+static bool has_beside(const Session *session)
+{
+        return session->beside && session->beside->fd >= 0;
+}
+
+/* Out of the parked ones. */
+static void leave(Keeper *keeper, Session *session)
+{
+        list_remove(&keeper->parked, &session->parked);
+        keeper->n_living -= session->n_parked;
+        session->n_parked = 0;
+        session->parcel = 0;
+}
+
+static void enter(Keeper *keeper, Session *session)
+{
+        list_append(&keeper->parked, &session->parked);
+        session->n_parked = has_beside(session) ? 2 : 1;
+        keeper->n_living += session->n_parked;
+        session->parcel = keeper->next;
+}
+
 /* Sends the first of a list as one parcel, and appends them to the parked ones. How many; or negative errno. */
 static int park(Keeper *keeper, List *from)
 {
         int fds[PARCEL_MAX] = {0}, r;
-        unsigned n = 0;
+        unsigned n = 0, n_sessions = 0;
 
         if (n_parcels(keeper) >= ELEMENTSOF(keeper->sizes) - 1)
                 return -EAGAIN;
-        for (ListNode *node = from->first; node && n < PARCEL_MAX; node = node->next)
-                fds[n++] = session_of(node)->leg.fd;
+        for (ListNode *node = from->first; node; node = node->next, n_sessions++) {
+                const Session *session = session_of(node);
+
+                if (n + 1U + has_beside(session) > PARCEL_MAX)
+                        break;
+                fds[n++] = session->leg.fd;
+                if (has_beside(session))
+                        fds[n++] = session->beside->fd;
+        }
         r = parcel_send(&keeper->queue, fds, n);
         if (r < 0)
                 return r;
-        for (unsigned i = 0; i < n; i++) {
+        for (unsigned i = 0; i < n_sessions; i++) {
                 Session *session = session_of(from->first);
 
-                list_remove(from, &session->parked);
-                list_append(&keeper->parked, &session->parked);
-                session->parcel = keeper->next;
+                if (from == &keeper->parked)
+                        leave(keeper, session);
+                else
+                        list_remove(from, &session->parked);
+                enter(keeper, session);
         }
         keeper->sizes[keeper->next % ELEMENTSOF(keeper->sizes)] = (uint8_t)n;
         keeper->next++;
         keeper->n_entries += n;
-        return (int)n;
+        return (int)n_sessions;
 }
 
 static int park_fresh(Keeper *keeper)
@@ -135,7 +167,7 @@ static int park_fresh(Keeper *keeper)
 /* Is there too much in the queue that is dead, or too many small parcels? */
 static bool is_stale(const Keeper *keeper)
 {
-        uint64_t n = counter_get(&keeper->n_parked);
+        uint64_t n = keeper->n_living;
 
         return keeper->n_entries > 2 * n + PARCEL_MAX || n_parcels(keeper) > 2 * (n / PARCEL_MAX) + PARCELS_SPARE ||
                (keeper->purge >= keeper->first && n_parcels(keeper) > 0);
@@ -156,9 +188,8 @@ static void unpark_oldest(Keeper *keeper)
         for (; keeper->parked.first && session_of(keeper->parked.first)->parcel == oldest; n++) {
                 Session *session = session_of(keeper->parked.first);
 
-                list_remove(&keeper->parked, &session->parked);
+                leave(keeper, session);
                 list_append(&keeper->fresh, &session->parked);
-                session->parcel = 0;
         }
         counter_set(&keeper->n_parked, counter_get(&keeper->n_parked) - n);
         counter_add(&keeper->n_fresh, n);
@@ -181,7 +212,7 @@ void keeper_turn(Keeper *keeper, usec_t now)
         drop_dead_parcels(keeper);
         if (r >= 0 && keeper->fresh.first)
                 r = park_fresh(keeper);
-        if (r < 0 && keeper->n_entries > counter_get(&keeper->n_parked)) {
+        if (r < 0 && keeper->n_entries > keeper->n_living) {
                 unpark_oldest(keeper);
                 due_by(keeper, usec_add(now, KEEPER_PARK_WITHIN));
         } else if (keeper->fresh.first || is_stale(keeper))
@@ -209,20 +240,36 @@ void keeper_opened(Keeper *keeper, Session *session, usec_t now)
         due_by(keeper, n < PARCEL_MAX ? usec_add(now, KEEPER_PARK_WITHIN) : now);
 }
 
+/* What is parked is not all it has: it is parked again. */
+void keeper_changed(Keeper *keeper, Session *session, usec_t now)
+{
+        if (session->parcel == 0)
+                return;
+        leave(keeper, session);
+        counter_set(&keeper->n_parked, counter_get(&keeper->n_parked) - 1);
+        list_append(&keeper->fresh, &session->parked);
+        counter_set(&keeper->n_fresh, counter_get(&keeper->n_fresh) + 1);
+        due_by(keeper, usec_add(now, KEEPER_PARK_WITHIN));
+}
+
 void keeper_closed(Keeper *keeper, Session *session, usec_t now)
 {
+        uint64_t parcel;
+
         if (session->parcel == 0) {
                 list_remove(&keeper->fresh, &session->parked);
                 counter_set(&keeper->n_fresh, counter_get(&keeper->n_fresh) - 1);
                 return;
         }
-        list_remove(&keeper->parked, &session->parked);
+        parcel = session->parcel;
+        leave(keeper, session);
         counter_set(&keeper->n_parked, counter_get(&keeper->n_parked) - 1);
         if (keeper->header->clean) /* it is not the session that ends, and its socket is the next process's */
                 return;
-        if (!udp_dissolve(session->leg.fd)) { /* the queue holds it for a while, and its port */
-                if (session->parcel > keeper->purge)
-                        keeper->purge = session->parcel;
+        if (!udp_dissolve(session->leg.fd) ||
+            has_beside(session)) { /* the queue holds them for a while, and their port */
+                if (parcel > keeper->purge)
+                        keeper->purge = parcel;
                 due_by(keeper, usec_add(now, PURGE_AFTER));
         } else if (is_stale(keeper))
                 due_by(keeper, now);

@@ -27,7 +27,8 @@ struct Keeper {
         Counter n_fresh, n_parked;
         uint64_t first, next; /* numbers of the queue's oldest parcel, and of the one to come; they count from 1 */
         uint64_t purge;       /* parcels up to this number shall go, even if all in them live but one */
-        uint64_t n_entries;   /* legs in the queue, the closed ones included */
+        uint64_t n_entries;   /* sockets in the queue, the closed ones included */
+        uint64_t n_living;    /* sockets of the parked sessions */
         uint8_t sizes[1024];  /* of the parcels, by their number */
         usec_t due;           /* when keeper_turn() has something to do */
 };
@@ -40,8 +41,9 @@ DEFINE_CLEANUP(Keeper, keeper_free)
 /* Moves a relay in, which has its listeners and no session yet. 0 or -ENOMEM. */
 int keeper_house(Keeper *keeper, Relay *relay, const char *const *names);
 
-/* Told of each session, after it was opened or adopted, and before its leg is closed. */
+/* Told of each session, after it was opened or adopted, when it has another socket, and before its leg is closed. */
 void keeper_opened(Keeper *keeper, Session *session, usec_t now);
+void keeper_changed(Keeper *keeper, Session *session, usec_t now);
 void keeper_closed(Keeper *keeper, Session *session, usec_t now);
 
 /* Parks a bounded number of legs, and moves as many; after the end nothing. */

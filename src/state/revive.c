@@ -30,9 +30,11 @@ static void *grow(void *items, size_t n, size_t *room, size_t size)
 
 static int by_address(const void *a, const void *b)
 {
-        const Address *one = &((const PooledLeg *)a)->local, *two = &((const PooledLeg *)b)->local;
+        const PooledLeg *first = a, *second = b;
+        const Address *one = &first->local, *two = &second->local;
+        int r = one->port != two->port ? one->port - two->port : memcmp(&one->v6, &two->v6, sizeof(one->v6));
 
-        return one->port != two->port ? one->port - two->port : memcmp(&one->v6, &two->v6, sizeof(one->v6));
+        return r != 0 ? r : second->connected - first->connected;
 }
 
 /* Two of one address are one: it is in two queues, or in one twice, because it was about to be moved. */
@@ -72,10 +74,11 @@ static bool is_on_port(const LegPool *pool, const PooledLeg *leg, uint16_t port)
         return leg < pool->legs + pool->n_sorted && leg->local.port == port;
 }
 
-static PooledLeg *pool_find(LegPool *pool, const Address *local)
+/* Where a leg and one beside it have the address, the leg comes first. */
+static PooledLeg *pool_find(LegPool *pool, const Address *local, bool connected)
 {
         for (PooledLeg *leg = pool_port(pool, local->port); is_on_port(pool, leg, local->port); leg++)
-                if (IN6_ARE_ADDR_EQUAL(&leg->local.v6, &local->v6))
+                if (IN6_ARE_ADDR_EQUAL(&leg->local.v6, &local->v6) && leg->connected == connected)
                         return leg;
         return NULL;
 }
@@ -83,20 +86,23 @@ static PooledLeg *pool_find(LegPool *pool, const Address *local)
 static int pool_add_one(LegPool *pool, int fd, unsigned origin)
 {
         _cleanup_close_ int own = fd;
-        Address local;
+        Address local, peer;
+        bool connected;
         void *grown;
 
         /* Without a port: closed, but still in the queue. Whether it is one of ours otherwise is looked at in
          * leg_adopt(). */
         if (udp_local(own, &local) < 0 || local.family != AF_INET6 || local.port == 0)
                 return 0;
-        if (pool_find(pool, &local))
+        connected = udp_peer(own, &peer) >= 0;
+        if (pool_find(pool, &local, connected))
                 return 0;
         grown = grow(pool->legs, pool->n, &pool->room, sizeof(PooledLeg));
         if (!grown)
                 return -ENOMEM;
         pool->legs = grown;
-        pool->legs[pool->n++] = (PooledLeg){.local = local, .origin = origin, .fd = TAKE_FD(own)};
+        pool->legs[pool->n++] =
+                        (PooledLeg){.local = local, .connected = connected, .origin = origin, .fd = TAKE_FD(own)};
         return 0;
 }
 
@@ -119,8 +125,10 @@ int leg_pool_add(LegPool *pool, ParcelQueue *queue, unsigned origin)
 
 int leg_pool_take(LegPool *pool, const SessionRecord *record)
 {
-        PooledLeg *leg = pool_find(pool, &record->source);
+        PooledLeg *leg = pool_find(pool, &record->source, true);
 
+        if (!leg || leg->fd < 0) /* its owner died when it was about to be pointed elsewhere */
+                leg = pool_find(pool, &record->source, false);
         return leg ? TAKE_FD(leg->fd) : -EBADF;
 }
 
@@ -134,12 +142,22 @@ int leg_pool_take_moved(LegPool *pool, const SessionRecord *record)
         return -EBADF;
 }
 
+int leg_pool_take_beside(LegPool *pool, int leg)
+{
+        PooledLeg *beside = NULL;
+        Address local;
+
+        if (udp_local(leg, &local) >= 0)
+                beside = pool_find(pool, &local, false);
+        return beside ? TAKE_FD(beside->fd) : -EBADF;
+}
+
 size_t leg_pool_left(const LegPool *pool, unsigned origin)
 {
         size_t n = 0;
 
         for (size_t i = 0; i < pool->n; i++)
-                n += pool->legs[i].fd >= 0 && pool->legs[i].origin == origin;
+                n += pool->legs[i].fd >= 0 && pool->legs[i].connected && pool->legs[i].origin == origin;
         return n;
 }
 
@@ -160,7 +178,8 @@ int revival_add(Revival *revival, const SessionRecord *record)
         if (!grown)
                 return -ENOMEM;
         revival->items = grown;
-        revival->items[revival->n] = (RevivalItem){.record = *record, .fd = -EBADF, .nth = revival->n};
+        revival->items[revival->n] =
+                        (RevivalItem){.record = *record, .fd = -EBADF, .beside = -EBADF, .nth = revival->n};
         revival->n++;
         return 0;
 }
@@ -182,6 +201,10 @@ void revivals_match(Revival *revivals, unsigned n, LegPool *pool)
 {
         revivals_take(revivals, n, pool, leg_pool_take);
         revivals_take(revivals, n, pool, leg_pool_take_moved);
+        for (unsigned k = 0; k < n; k++)
+                for (size_t i = 0; i < revivals[k].n; i++)
+                        if (revivals[k].items[i].fd >= 0)
+                                revivals[k].items[i].beside = leg_pool_take_beside(pool, revivals[k].items[i].fd);
 }
 
 /* The last used first: where there is room for fewer, the idle ones are lost. Of two of a flow, the younger image's. */
@@ -216,7 +239,8 @@ void revival_adopt(Revival *revival, Relay *relay, Keeper *keeper, usec_t now)
                 RevivalItem *item = &revival->items[i];
                 Listener *listener = relay->listeners[item->record.flow.listener];
                 Session *session;
-                int r = session_adopt(relay, listener, &item->record, TAKE_FD(item->fd), now, &session);
+                int r = session_adopt(relay, listener, &item->record, TAKE_FD(item->fd), TAKE_FD(item->beside), now,
+                                      &session);
 
                 if (r < 0) {
                         if (r != -EEXIST) /* an older process had it too */
@@ -236,8 +260,10 @@ void revival_adopt(Revival *revival, Relay *relay, Keeper *keeper, usec_t now)
 
 void revival_done(Revival *revival)
 {
-        for (size_t i = 0; i < revival->n; i++)
+        for (size_t i = 0; i < revival->n; i++) {
                 (void)safe_close(revival->items[i].fd);
+                (void)safe_close(revival->items[i].beside);
+        }
         free(revival->items);
         *revival = (Revival){0};
 }

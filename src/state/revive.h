@@ -13,6 +13,7 @@
 
 typedef struct PooledLeg {
         Address local;
+        bool connected;  /* it is a leg itself; else one beside a leg, or one whose owner died in between */
         unsigned origin; /* the number of its queue */
         int fd;          /* -EBADF: it was taken */
 } PooledLeg;
@@ -35,6 +36,9 @@ int leg_pool_add(LegPool *pool, ParcelQueue *queue, unsigned origin);
  */
 int leg_pool_take(LegPool *pool, const SessionRecord *record);
 int leg_pool_take_moved(LegPool *pool, const SessionRecord *record);
+
+/* The socket beside a leg: on the same address and port. Likewise. */
+int leg_pool_take_beside(LegPool *pool, int leg);
 
 /* Those of a queue that nobody took. */
 size_t leg_pool_left(const LegPool *pool, unsigned origin);
@@ -59,7 +63,7 @@ extern const char *const revival_loss_names[N_LOSSES];
 
 typedef struct RevivalItem {
         SessionRecord record; /* its flow's listener is one of the relay that adopts it */
-        int fd;               /* owned, or -EBADF */
+        int fd, beside;       /* owned, or -EBADF */
         size_t nth;           /* it was added as; the youngest image's come first */
 } RevivalItem;
 

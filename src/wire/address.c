@@ -244,6 +244,44 @@ int prefix_list_parse(const char *text, PrefixList *ret, const char **ret_why)
         return 0;
 }
 
+/* One of them; what may be a source of ours may be one of theirs. */
+static int reply_source_parse(char *text, ReplySource *ret, const char **ret_why)
+{
+        char *end = strchr(text, ']');
+        int r;
+
+        *ret_why = "expected [IPv6 address]:port or [prefix/bits]:port";
+        if (*text != '[' || !end || (end[1] && end[1] != ':'))
+                return -EINVAL;
+        *end = '\0';
+        r = prefix_parse(text + 1, &ret->prefix, ret_why);
+        ret->port = 0;
+        return r < 0 || !end[1] ? r : port_parse(end + 2, &ret->port, ret_why);
+}
+
+int reply_sources_add(const char *text, ReplySources *to, const char **ret_why)
+{
+        char words[REPLY_SOURCES_TEXT_MAX], *rest = words;
+        ReplySources list = *to;
+
+        *ret_why = "too long";
+        if (strlen(text) >= sizeof(words))
+                return -EINVAL;
+        (void)strcpy(words, text);
+        if (!*text) /* takes back what was said before */
+                list.n = 0;
+        for (char *word; (word = strsep(&rest, " \t"));) {
+                if (!*word)
+                        continue;
+                *ret_why = "more than 16 of them";
+                if (list.n == REPLY_SOURCES_MAX || reply_source_parse(word, &list.items[list.n], ret_why) < 0)
+                        return -EINVAL;
+                list.n++;
+        }
+        *to = list;
+        return 0;
+}
+
 int port_range_parse(const char *text, PortRange *ret, const char **ret_why)
 {
         const char *dash = strchr(text, '-');
@@ -362,6 +400,23 @@ const char *endpoint_list_format(char buffer[static ENDPOINT_LIST_TEXT_MAX], con
 
                 to = stpcpy(to, i > 0 ? " " : "");
                 to = stpcpy(to, endpoint_format(text, &list->items[i]));
+        }
+        return buffer;
+}
+
+const char *reply_sources_format(char buffer[static REPLY_SOURCES_TEXT_MAX], const ReplySources *list)
+{
+        char *to = buffer;
+
+        *buffer = '\0';
+        for (unsigned i = 0; i < list->n; i++) {
+                const ReplySource *source = &list->items[i];
+                const PrefixList one = {.n = 1, .items = {source->prefix}};
+                char prefix[PREFIX_LIST_TEXT_MAX], port[8] = "";
+
+                if (source->port > 0)
+                        (void)snprintf(port, sizeof(port), ":%u", source->port);
+                to += snprintf(to, 56, "%s[%s]%s", i > 0 ? " " : "", prefix_list_format(prefix, &one), port);
         }
         return buffer;
 }

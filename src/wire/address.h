@@ -30,6 +30,19 @@ typedef struct PrefixList {
         Prefix items[PREFIX_LIST_MAX];
 } PrefixList;
 
+/* Who may answer besides an upstream itself. */
+typedef struct ReplySource {
+        Prefix prefix;
+        uint16_t port; /* 0: the upstream's */
+} ReplySource;
+
+enum { REPLY_SOURCES_MAX = 16, REPLY_SOURCES_TEXT_MAX = REPLY_SOURCES_MAX * 56 };
+
+typedef struct ReplySources {
+        unsigned n;
+        ReplySource items[REPLY_SOURCES_MAX];
+} ReplySources;
+
 /* Ports from low to high, both included; low > high: none. */
 typedef struct PortRange {
         uint16_t low, high;
@@ -65,7 +78,9 @@ int address_parse_listener(const char *text, Address *ret, const char **ret_why)
 int endpoint_parse(const char *text, Endpoint *ret, const char **ret_why); /* [IPv6%zone] or name, and :port or not */
 int endpoint_list_add(const char *text, EndpointList *to, const char **ret_why); /* one or more, behind what is there */
 int prefix_list_parse(const char *text, PrefixList *ret, const char **ret_why);  /* addresses and prefixes, or "" */
-int port_range_parse(const char *text, PortRange *ret, const char **ret_why);    /* low-high, from 1024 on */
+int reply_sources_add(const char *text, ReplySources *to,
+                      const char **ret_why); /* [IPv6] or [prefix/bits], :port or not */
+int port_range_parse(const char *text, PortRange *ret, const char **ret_why); /* low-high, from 1024 on */
 
 /* The address in the prefix with this number. */
 struct in6_addr prefix_address(const Prefix *prefix, uint32_t number);
@@ -99,4 +114,5 @@ const char *address_format(char buffer[static ADDRESS_TEXT_MAX], const Address *
 const char *address_format_host(char buffer[static ADDRESS_HOST_MAX], const Address *address);
 const char *endpoint_format(char buffer[static ENDPOINT_TEXT_MAX], const Endpoint *endpoint);
 const char *endpoint_list_format(char buffer[static ENDPOINT_LIST_TEXT_MAX], const EndpointList *list);
+const char *reply_sources_format(char buffer[static REPLY_SOURCES_TEXT_MAX], const ReplySources *list);
 const char *prefix_list_format(char buffer[static PREFIX_LIST_TEXT_MAX], const PrefixList *list);

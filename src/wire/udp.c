@@ -315,6 +315,11 @@ int udp_peer(int fd, Address *ret)
  * moment. Meanwhile a filter keeps strangers out. It lets go of its device, too (Linux, every version), which is why
  * that can be another one afterwards, without privilege, and must be said again.
  */
+static void set_reuse(int fd, int value)
+{
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &value, sizeof(value));
+}
+
 int udp_reconnect(int fd, const char *device, const Address *peer, Address *ret_local)
 {
         static const struct sock_filter drop_all[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
@@ -330,11 +335,94 @@ int udp_reconnect(int fd, const char *device, const Address *peer, Address *ret_
         if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) < 0)
                 return -errno;
         dissolve(fd);
+        set_reuse(fd, 1);                                             /* there may be one beside it on this port */
         (void)bind(fd, (const struct sockaddr *)&name, sizeof(name)); /* EINVAL: it kept its port */
+        set_reuse(fd, 0);
         r = bind_to_device(fd, device);
         if (r >= 0)
                 r = connect_to(fd, peer, ret_local);
         if (r >= 0)
                 (void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &(int){0}, sizeof(int));
         return r;
+}
+
+/* --- a second socket --- */
+
+enum { FILTER_OF_ONE = 2 + 4 * 3 + 1, FILTER_MAX = REPLY_SOURCES_MAX * FILTER_OF_ONE + 1 };
+
+/* A part of it at least is said by the prefix. */
+static uint32_t mask_of(uint8_t length, unsigned word)
+{
+        unsigned bits = length > 32 * word ? length - 32 * word : 0;
+
+        return bits >= 32 ? UINT32_MAX : ~(UINT32_MAX >> bits);
+}
+
+/*
+ * Classic BPF: of a datagram that a UDP socket gets the filter sees the UDP header at 0 and the IPv6 header at
+ * SKF_NET_OFF. Each source is a block of tests that all jump to the next one.
+ */
+static unsigned filter_one(struct sock_filter *code, const ReplySource *source, uint16_t port)
+{
+        unsigned n = 0;
+
+        code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 0);
+        code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, source->port > 0 ? source->port : port, 0,
+                                                 0);
+        for (unsigned word = 0; word < 4; word++) {
+                uint32_t mask = mask_of(source->prefix.length, word);
+
+                if (mask == 0)
+                        break;
+                code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                                                         (uint32_t)(SKF_NET_OFF + 8) + 4 * word);
+                code[n++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, mask);
+                code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+                                                         ntohl(source->prefix.address.s6_addr32[word]), 0, 0);
+        }
+        code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
+        for (unsigned i = 0; i < n; i++)
+                if (BPF_CLASS(code[i].code) == BPF_JMP)
+                        code[i].jf = (uint8_t)(n - i - 1);
+        return n;
+}
+
+static int filter_replies(int fd, const ReplySources *from, uint16_t port)
+{
+        struct sock_filter code[FILTER_MAX];
+        struct sock_fprog filter = {.filter = code};
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < from->n; i++)
+                n += filter_one(code + n, &from->items[i], port);
+        code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+        filter.len = (unsigned short)n;
+        return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) < 0 ? -errno : 0;
+}
+
+void udp_filter_replies(int fd, const ReplySources *from, uint16_t port)
+{
+        (void)filter_replies(fd, from, port);
+}
+
+int udp_open_beside(int fd, const ReplySources *from, uint16_t port)
+{
+        _cleanup_close_ int beside = ipv6_socket();
+        const uint32_t device = udp_device(fd);
+        Address local;
+        int r;
+
+        if (beside < 0)
+                return beside;
+        if ((r = udp_local(fd, &local)) < 0 || (r = filter_replies(beside, from, port)) < 0)
+                return r;
+        if (device > 0 && setsockopt(beside, SOL_SOCKET, SO_BINDTOIFINDEX, &device, sizeof(device)) < 0)
+                return -errno;
+        if (setsockopt(beside, IPPROTO_IPV6, IPV6_FREEBIND, &(int){1}, sizeof(int)) < 0)
+                return -errno;
+        set_reuse(fd, 1);
+        set_reuse(beside, 1); /* stays: the first one keeps others away from the port */
+        r = bind_to(beside, &local);
+        set_reuse(fd, 0);
+        return r < 0 ? r : TAKE_FD(beside);
 }

@@ -85,6 +85,14 @@ bool udp_is_local(const Address *address);
  */
 int udp_reconnect(int fd, const char *device, const Address *peer, Address *ret_local);
 
+/*
+ * A second socket on a connected one's address, port and device, which hears only what these send. The order in which
+ * that is safe: the first was bound alone; the filter is there before the second is bound. Its descriptor or a negative
+ * errno. And the same filter anew. `port`: of sources that have none.
+ */
+int udp_open_beside(int fd, const ReplySources *from, uint16_t port);
+void udp_filter_replies(int fd, const ReplySources *from, uint16_t port);
+
 /* Lets the kernel hand over trains (UDP_GRO, Linux 5.0). 0 or negative errno. */
 int udp_set_trains(int fd);
 

@@ -532,7 +532,70 @@ START_TEST(port_ranges_overlap)
 }
 END_TEST
 
-UNIT_SUITE("wire/address", UNIT_LOOP(good_listener, ELEMENTSOF(good_listeners)),
+static const struct {
+        const char *text, *shown, *why; /* shown NULL: it is refused, for this reason */
+} reply_sources[] = {
+                {"", "", NULL},
+                {"[2001:db8::1]:53", "[2001:db8::1]:53", NULL},
+                {"[2001:DB8:0::1]", "[2001:db8::1]", NULL},
+                {"[2001:db8::/32]:53", "[2001:db8::/32]:53", NULL},
+                {" [2001:db8::1]:1\t[2001:db8::2]:2 ", "[2001:db8::1]:1 [2001:db8::2]:2", NULL},
+                {"2001:db8::1", NULL, "expected [IPv6"},
+                {"home.example:53", NULL, "expected [IPv6"},
+                {"[2001:db8::1", NULL, "expected [IPv6"},
+                {"[2001:db8::1]53", NULL, "expected [IPv6"},
+                {"[2001:db8::1]:", NULL, "port"},
+                {"[2001:db8::1]:0", NULL, "port"},
+                {"[2001:db8::1]:65536", NULL, "port"},
+                {"[192.0.2.1]:53", NULL, "IPv6"},
+                {"[::ffff:192.0.2.1]:53", NULL, "kind"},
+                {"[ff02::1]:53", NULL, "kind"},
+                {"[2001:db8::1/32]:53", NULL, "bits"},
+                {"[2001:db8::/0]:53", NULL, "1 to 128"},
+                {"[2001:db8::/129]:53", NULL, "1 to 128"},
+};
+
+START_TEST(reply_sources_are_read)
+{
+        char buffer[REPLY_SOURCES_TEXT_MAX];
+        ReplySources list = {0}, before;
+        const char *why = NULL;
+        int r;
+
+        ck_assert_int_eq(reply_sources_add(reply_sources[_i].text, &list, &why) < 0, !reply_sources[_i].shown);
+        if (reply_sources[_i].shown)
+                ck_assert_str_eq(reply_sources_format(buffer, &list), reply_sources[_i].shown);
+        else
+                ck_assert_msg(strstr(why, reply_sources[_i].why), "%s: %s", reply_sources[_i].text, why);
+        /* another line adds, and what is wrong adds nothing; an empty one begins anew */
+        list = (ReplySources){0};
+        ck_assert_int_eq(reply_sources_add("[2001:db8::7]", &list, &why), 0);
+        before = list;
+        r = reply_sources_add(reply_sources[_i].text, &list, &why);
+        if (r < 0)
+                ck_assert_int_eq(memcmp(&list, &before, sizeof(list)), 0);
+        else
+                ck_assert_uint_eq(list.n, *reply_sources[_i].text == '\0' ? 0 : list.n);
+}
+END_TEST
+
+START_TEST(sixteen_reply_sources_at_most)
+{
+        ReplySources list = {0};
+        const char *why = NULL;
+
+        for (unsigned i = 0; i < REPLY_SOURCES_MAX; i++)
+                ck_assert_int_eq(reply_sources_add("[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff/128]:65535", &list, &why),
+                                 0);
+        ck_assert_int_lt(reply_sources_add("[2001:db8::1]", &list, &why), 0);
+        ck_assert_str_eq(why, "more than 16 of them");
+        ck_assert_uint_lt(strlen(reply_sources_format((char[REPLY_SOURCES_TEXT_MAX]){0}, &list)),
+                          REPLY_SOURCES_TEXT_MAX);
+}
+END_TEST
+
+UNIT_SUITE("wire/address", UNIT_LOOP(reply_sources_are_read, ELEMENTSOF(reply_sources)),
+           UNIT_TEST(sixteen_reply_sources_at_most), UNIT_LOOP(good_listener, ELEMENTSOF(good_listeners)),
            UNIT_LOOP(bad_listener, ELEMENTSOF(bad_listeners)), UNIT_LOOP(good_endpoint, ELEMENTSOF(good_endpoints)),
            UNIT_LOOP(bad_endpoint, ELEMENTSOF(bad_endpoints)), UNIT_TEST(every_byte_in_every_place),
            UNIT_LOOP(honest_sources, ELEMENTSOF(sources)), UNIT_TEST(other_families_are_no_upstream),

@@ -52,7 +52,7 @@ START_TEST(values_behind_a_space_or_an_equals_sign)
                                 "--fragment-datagrams=no", "--http-hosts=relay.example", "--http-show-clients=yes",
                                 "--http-session-labels", "true", "--failover-sessions=stay", "--failover-timeout=5s",
                                 "--failback-delay=6s", "--probe-payload=00ff", "--probe-interval=1s",
-                                "--resolve-interval=4s"),
+                                "--resolve-interval=4s", "--reply-from=[2001:db8::1]"),
                           0);
         check_endpoint("[2001:db8::1]:1");
         ck_assert_uint_eq(options.settings.resolve_interval, 4 * USEC_PER_SEC);

@@ -312,6 +312,7 @@ START_TEST(each_setting_is_laid_over_alone)
 {
         static const char *const values[N_SETTINGS] = {
                         [SETTING_UPSTREAM] = "home.example:51820 [2001:db8::1]",
+                        [SETTING_REPLY_FROM] = "[2001:db8::1]:7 [2001:db8:1::/48]",
                         [SETTING_RESOLVE_INTERVAL] = "10s",
                         [SETTING_FAILOVER_SESSIONS] = "stay",
                         [SETTING_FAILOVER_TIMEOUT] = "7s",

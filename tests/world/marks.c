@@ -777,7 +777,9 @@ START_TEST(a_session_is_restored_to_another_device)
         fd = dup(session->leg.fd);
         session_close(line.w.relay, session, SESSION_SHUTDOWN, line.w.now);
         policy_set(line.policy, &two);
-        ck_assert_int_eq(session_adopt(line.w.relay, line.w.relay->listeners[0], &record, fd, line.w.now, &session), 0);
+        ck_assert_int_eq(session_adopt(line.w.relay, line.w.relay->listeners[0], &record, fd, -EBADF, line.w.now,
+                                       &session),
+                         0);
         line.w.n_opened++;
         ck_assert_uint_eq(uplink_used(&line), 2);
         ck_assert_uint_eq(line.leg.port, port);

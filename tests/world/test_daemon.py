@@ -364,6 +364,7 @@ BAD_FLAGS = {
     'zero_datagram_size': (('--upstream', GOOD, '--read-buffer-size', '0'), '', '--read-buffer-size 0: '),
     'senseless_level': (('--upstream', GOOD, '--log-level', 'loud'), '', '--log-level loud: ', 'debug, info'),
     'short_interval': (('--upstream', GOOD, '--resolve-interval', '0.5s'), '', '0.5s: must be 0, or from 1s to 30d'),
+    'a_name_that_answers': (('--upstream', GOOD, '--reply-from', 'home.example:53'), '', 'home.example:53: expected [IPv6'),
     'senseless_device': (('--upstream', GOOD, '--bind-to-device', 'eth0 eth1'), '', '--bind-to-device eth0 eth1: '),
     'senseless_class': (('--upstream', GOOD, '--traffic-class', 'fixed'), '', '--traffic-class fixed: ', 'copy'),
     'senseless_fragments': (('--upstream', GOOD, '--fragment-datagrams', 'never'), '', '--fragment-datagrams never: '),

@@ -163,6 +163,36 @@ class Store(Keeping):
         damage(self.manager.image())
         return self.serve(listener), clients
 
+    def test_replies_from_elsewhere_wait_too(self):
+        """A leg has two sockets then; after the setting is gone, one."""
+        alias = self.upstream(answer=lambda data: None)
+        config, without = self.config + f'ReplyFrom={alias.name}\n', self.config
+        listener = self.listener()
+        daemon = self.serve(listener, config=config)
+        clients = self.clients(10, listener)
+        legs = [self.up.leg_of(b'client %d' % i) for i in range(10)]
+        for _ in range(2):
+            self.kill(daemon)
+            for i, port in enumerate(legs):
+                for n in range(5):
+                    alias.sock.sendto(b'meanwhile %d of %d' % (n, i), ('::1', port))
+            daemon = self.serve(listener, config=config)
+            self.check_restored(daemon, 10)
+            for i, client in enumerate(clients):
+                self.assertEqual([client.recv(100) for _ in range(5)], [b'meanwhile %d of %d' % (n, i) for n in range(5)])
+            self.check_same(clients)
+            self.parked(10)
+        self.stop(daemon)
+        self.up.sock.sendto(b'from itself', ('::1', legs[0]))
+        alias.sock.sendto(b'too late', ('::1', legs[0]))
+        daemon = self.serve(listener, config=without)
+        self.check_restored(daemon, 10)
+        self.assertEqual(clients[0].recv(100), b'from itself')
+        self.check_same(clients)
+        alias.sock.sendto(b'still too late', ('::1', legs[0]))
+        clients[0].settimeout(0.2)
+        self.assertRaises(TimeoutError, clients[0].recv, 100)
+
     def test_nothing_is_damaged(self):
         daemon, clients = self.damaged(lambda image: None)
         self.check_restored(daemon, 10)
