@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "relay/upstream.h"
+#include "wire/address.h"
 
 #define FAILOVER_LOOK_EVERY USEC_PER_SEC
 
@@ -23,8 +24,12 @@ extern const char *const target_health_names[N_TARGET_HEALTHS];
 
 /* What was counted of a target so far. */
 typedef struct TargetSeen {
-        bool known; /* its address */
-        uint64_t asked, answered, icmp_errors;
+        bool known;       /* its address */
+        bool probed;      /* we ask by ourselves */
+        uint64_t asked;   /* by who was answered before, or in vain for want of a way */
+        uint64_t knocked; /* by who insists and was never answered: anybody can do that */
+        uint64_t answered;
+        uint64_t icmp_errors;
 } TargetSeen;
 
 typedef struct TargetState {
@@ -33,7 +38,8 @@ typedef struct TargetState {
         bool tried;      /* it was down before, and may be still */
         bool drained;    /* somebody wants it to be left */
         usec_t silent;   /* the first question since its last answer; 0: none */
-        bool refused;    /* since then there was an ICMP error */
+        unsigned n_icmp; /* of the looks since then, those with an ICMP error, too */
+        usec_t answered; /* the last look with an answer; 0: none */
         unsigned n_asks; /* looks since then in which it was asked again */
         usec_t asked;    /* the last of these */
         usec_t again;    /* when it is tried again, if it is down */
@@ -50,16 +56,15 @@ typedef struct FailoverSettings {
 
 typedef struct Failover {
         FailoverSettings settings;
-        uint8_t n, chosen, left; /* as UpstreamTargets */
-        uint64_t n_changes;      /* times that another one was chosen */
+        uint8_t n, order[ENDPOINT_LIST_MAX]; /* the targets there are, the preferred one first */
+        uint8_t chosen;
+        uint16_t left;      /* as UpstreamTargets */
+        uint64_t n_changes; /* times that another one was chosen */
         TargetState targets[UPSTREAM_TARGETS_MAX];
 } Failover;
 
-/* Another target in this place: nothing is known of it. */
+/* Another target has this number: nothing is known of it. */
 void failover_forget(Failover *failover, uint8_t target);
-
-/* An earlier process had chosen this one: those that are preferred to it were down. */
-void failover_resume(Failover *failover, uint8_t chosen, usec_t now);
 
 /* true: another one is chosen, others are left, or one's health is another. */
 bool failover_look(Failover *failover, const TargetSeen seen[static UPSTREAM_TARGETS_MAX], usec_t now);

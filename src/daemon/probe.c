@@ -70,7 +70,7 @@ static int on_time(sd_event_source *source, uint64_t at, void *userdata)
         (void)at;
         (void)sd_event_source_set_time_relative(source, probe->interval);
         if (probe->fd < 0) {
-                probe->fd = udp_connect("", NULL, &probe->address, &own);
+                probe->fd = udp_connect(probe->device, NULL, &probe->address, &own);
                 if (probe->fd >= 0 && sd_event_add_io(sd_event_source_get_event(source), &probe->answers, probe->fd,
                                                       EPOLLIN, on_answer, probe) < 0)
                         hang_up(probe);
@@ -108,12 +108,15 @@ void probe_done(Probe *probe)
         (void)sd_event_source_disable_unref(probe->timer);
 }
 
-void probe_set(Probe *probe, const ProbePayload *payload, usec_t interval)
+void probe_set(Probe *probe, const ProbePayload *payload, usec_t interval, const char *device)
 {
-        if (memcmp(&probe->payload, payload, sizeof(*payload)) == 0 && probe->interval == interval)
+        if (memcmp(&probe->payload, payload, sizeof(*payload)) == 0 && probe->interval == interval &&
+            strcmp(probe->device, device) == 0)
                 return;
         probe->payload = *payload;
         probe->interval = interval;
+        (void)snprintf(probe->device, sizeof(probe->device), "%s", device);
+        hang_up(probe);
         probe_arm(probe);
 }
 

@@ -25,6 +25,7 @@ const char *probe_payload_format(char buffer[static PROBE_TEXT_MAX], const Probe
 typedef struct Probe {
         ProbePayload payload;
         usec_t interval;
+        char device[16]; /* that it goes through; "": as the routes say */
         Address address; /* family 0: it is not known where to */
         int fd;
         sd_event_source *timer, *answers;
@@ -35,6 +36,6 @@ typedef struct Probe {
 int probe_init(Probe *probe, sd_event *event);
 void probe_done(Probe *probe);
 
-/* What to ask, and how often; where. Each may be the same as before. */
-void probe_set(Probe *probe, const ProbePayload *payload, usec_t interval);
+/* What to ask, how often, and through which device; where. Each may be the same as before. */
+void probe_set(Probe *probe, const ProbePayload *payload, usec_t interval, const char *device);
 void probe_direct(Probe *probe, const Address *address);

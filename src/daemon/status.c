@@ -65,15 +65,25 @@ static void describe_upstream(FILE *to, const UpstreamState *state, usec_t now)
                 describe_age(to, usec_sub(now, state->confirmed));
 }
 
+/* Which of them it is, from 0 on. */
+static unsigned number_of(const Failover *failover)
+{
+        unsigned i = 0;
+
+        while (i < failover->n && failover->order[i] != failover->chosen)
+                i++;
+        return i;
+}
+
 /* Where its clients would rather be carried to, or could be. */
 static void describe_others(FILE *to, const Failover *failover)
 {
         unsigned n_down = 0;
 
         for (uint8_t i = 0; i < failover->n; i++)
-                n_down += failover->targets[i].health == TARGET_DOWN;
+                n_down += failover->targets[failover->order[i]].health == TARGET_DOWN;
         if (failover->n > 1)
-                (void)fprintf(to, " (number %u of %u%s", failover->chosen + 1U, failover->n, n_down > 0 ? "" : ")");
+                (void)fprintf(to, " (number %u of %u%s", number_of(failover) + 1U, failover->n, n_down > 0 ? "" : ")");
         if (failover->n > 1 && n_down > 0)
                 (void)fprintf(to, ", %u down)", n_down);
 }

@@ -14,7 +14,7 @@ struct Targets {
         Workers *workers;
         Upstreams *upstreams; /* UPSTREAM_TARGETS_MAX of them for each name */
         sd_event_source *look;
-        bool serving;
+        bool serving, setting;
         void (*stuck)(void *userdata);
         void *userdata;
         Probe *probes;         /* likewise */
@@ -65,12 +65,16 @@ static void order(Targets *targets, unsigned name)
         const Failover *failover = &targets->names[name];
         WorkerOrder order = {.kind = WORKER_SET_UPSTREAM,
                              .policy = (uint16_t)name,
-                             .targets = {.n = failover->n, .chosen = failover->chosen, .left = failover->left}};
+                             .targets = {.chosen = failover->chosen, .left = failover->left}};
 
         if (!targets->serving)
                 return;
-        for (uint8_t i = 0; i < failover->n; i++)
-                order.targets.addresses[i] = targets_state(targets, name, i)->address;
+        for (uint8_t i = 0; i < failover->n; i++) {
+                uint8_t target = failover->order[i];
+
+                order.targets.used |= (uint16_t)(1U << target);
+                order.targets.addresses[target] = targets_state(targets, name, target)->address;
+        }
         if (targets_chosen(targets, name)->address.family != 0 && !workers_order(targets->workers, &order))
                 targets->stuck(targets->userdata);
         note(targets, name);
@@ -95,34 +99,42 @@ static void say_changes(Targets *targets, unsigned name, const Failover *before)
         const Failover *failover = &targets->names[name];
 
         for (uint8_t i = 0; i < failover->n && failover->n > 1; i++) {
-                TargetHealth was = before->targets[i].health, is = failover->targets[i].health;
+                uint8_t target = failover->order[i];
+                TargetHealth was = before->targets[target].health, is = failover->targets[target].health;
 
                 if (was != is && is == TARGET_DOWN)
-                        say(targets, name, i, SENTENCE_UPSTREAM_DOWN);
-                else if (was != is && is == TARGET_UP && (before->targets[i].tried || was == TARGET_DOWN))
-                        say(targets, name, i, SENTENCE_UPSTREAM_UP);
+                        say(targets, name, target, SENTENCE_UPSTREAM_DOWN);
+                else if (was != is && is == TARGET_UP && (before->targets[target].tried || was == TARGET_DOWN))
+                        say(targets, name, target, SENTENCE_UPSTREAM_UP);
         }
-        if (failover->chosen != before->chosen)
+        if (failover->chosen != before->chosen && failover->n > 1)
                 say(targets, name, failover->chosen, SENTENCE_UPSTREAM_CHOSEN);
 }
 
 /* --- looking --- */
+
+/* The address of an upstream that is replaced stays in use, where there is no other one. */
+static TargetSeen see(Targets *targets, unsigned name, uint8_t target)
+{
+        const UpstreamState *state = targets_state(targets, name, target);
+        Probe *probe = &targets->probes[upstream_index(name, target)];
+        TargetSeen seen = workers_of_target(targets->workers, name, target);
+
+        probe_direct(probe, &state->address);
+        seen.asked += probe->n_asked;
+        seen.answered += probe->n_answered;
+        seen.probed = probe->payload.n > 0;
+        seen.known = state->address.family != 0 && (state->confirmed > 0 || targets->names[name].n == 1);
+        return seen;
+}
 
 static void look(Targets *targets, unsigned name, bool tell)
 {
         TargetSeen seen[UPSTREAM_TARGETS_MAX] = {0};
         Failover *failover = &targets->names[name], before = *failover;
 
-        for (uint8_t i = 0; i < failover->n; i++) {
-                Probe *probe = &targets->probes[upstream_index(name, i)];
-                const Address *address = &targets_state(targets, name, i)->address;
-
-                probe_direct(probe, address);
-                seen[i] = workers_of_target(targets->workers, name, i);
-                seen[i].asked += probe->n_asked;
-                seen[i].answered += probe->n_answered;
-                seen[i].known = address->family != 0;
-        }
+        for (uint8_t i = 0; i < failover->n; i++)
+                seen[failover->order[i]] = see(targets, name, failover->order[i]);
         if (failover_look(failover, seen, clock_monotonic()))
                 say_changes(targets, name, &before);
         if (tell || failover->chosen != before.chosen || failover->left != before.left)
@@ -133,10 +145,11 @@ static void look(Targets *targets, unsigned name, bool tell)
 static void suspect(Targets *targets, unsigned name, usec_t now)
 {
         for (uint8_t i = 0; i < targets->names[name].n; i++) {
-                const TargetSeen *seen = &targets->names[name].targets[i].seen;
+                uint8_t target = targets->names[name].order[i];
+                const TargetSeen *seen = &targets->names[name].targets[target].seen;
                 const SuspicionCounts counts = {
                                 .asked = seen->asked, .answered = seen->answered, .icmp_errors = seen->icmp_errors};
-                unsigned index = upstream_index(name, i);
+                unsigned index = upstream_index(name, target);
 
                 if (suspicion_look(&targets->suspicions[index], &counts, now))
                         upstreams_suspect(targets->upstreams, index);
@@ -159,8 +172,11 @@ static int on_look(sd_event_source *source, uint64_t at, void *userdata)
 
 static void upstream_changed(void *userdata, unsigned i, const Address *address)
 {
+        Targets *targets = userdata;
+
         (void)address;
-        look(userdata, i / UPSTREAM_TARGETS_MAX, true);
+        if (!targets->setting) /* else it is looked at when all is set */
+                look(targets, i / UPSTREAM_TARGETS_MAX, true);
 }
 
 /* --- birth, death, configuration --- */
@@ -212,27 +228,79 @@ Targets *targets_free(Targets *targets)
         return NULL;
 }
 
+/* The number of the endpoint that a name has already; UPSTREAM_TARGETS_MAX: it is new. */
+static uint8_t find_target(const Targets *targets, unsigned name, const Endpoint *endpoint)
+{
+        const Failover *failover = &targets->names[name];
+
+        for (uint8_t i = 0; i < failover->n; i++)
+                if (endpoint_equal(&targets_state(targets, name, failover->order[i])->endpoint, endpoint))
+                        return failover->order[i];
+        return UPSTREAM_TARGETS_MAX;
+}
+
+/* A number that none has, neither before nor now: sessions may still be on their way from the one that had it. */
+static uint8_t free_target(const Failover *before, const Failover *now, uint8_t n_now)
+{
+        uint16_t taken = 0;
+
+        _Static_assert(UPSTREAM_TARGETS_MAX >= 2 * ENDPOINT_LIST_MAX, "there is always one");
+        for (uint8_t i = 0; i < before->n; i++)
+                taken |= (uint16_t)(1U << before->order[i]);
+        for (uint8_t i = 0; i < n_now; i++)
+                taken |= (uint16_t)(1U << now->order[i]);
+        return (uint8_t)__builtin_ctz(~(unsigned)taken);
+}
+
+/*
+ * A target keeps its number wherever in the list it stands. One upstream in the place of one has its number: its
+ * clients are carried to the old address until there is a new one.
+ */
+static void number_targets(Targets *targets, unsigned name, const EndpointList *list)
+{
+        Failover *failover = &targets->names[name], before = *failover;
+
+        for (uint8_t i = 0; i < list->n; i++) {
+                uint8_t target = find_target(targets, name, &list->items[i]);
+
+                if (target == UPSTREAM_TARGETS_MAX) {
+                        target = before.n == 1 && list->n == 1 ? before.order[0] : free_target(&before, failover, i);
+                        failover_forget(failover, target);
+                }
+                failover->order[i] = target;
+        }
+        failover->n = (uint8_t)list->n;
+}
+
+static bool is_target(const Failover *failover, uint8_t target)
+{
+        return memchr(failover->order, target, failover->n);
+}
+
 void targets_set(Targets *targets, unsigned name, const Settings *settings)
 {
         Failover *failover = &targets->names[name];
+        const ProbePayload none = {0};
 
+        targets->setting = true;
         failover->settings = (FailoverSettings){.timeout = settings->failover_timeout,
                                                 .back = settings->failback_delay,
                                                 .move = settings->failover_sessions == FAILOVER_MOVE};
-        failover->n = (uint8_t)settings->upstream.n;
-        for (uint8_t i = 0; i < UPSTREAM_TARGETS_MAX; i++) {
-                const Endpoint none = {0}, *endpoint = i < failover->n ? &settings->upstream.items[i] : &none;
-
-                if (!endpoint_equal(&targets_state(targets, name, i)->endpoint, endpoint))
-                        failover_forget(failover, i);
-                probe_set(&targets->probes[upstream_index(name, i)],
-                          i < failover->n ? &settings->probe_payload : &(ProbePayload){0}, settings->probe_interval);
-                upstreams_set_interval(targets->upstreams, upstream_index(name, i), settings->resolve_interval);
-                if (i < failover->n)
-                        upstreams_set(targets->upstreams, upstream_index(name, i), endpoint);
-                else
+        number_targets(targets, name, &settings->upstream);
+        for (uint8_t i = 0; i < UPSTREAM_TARGETS_MAX; i++)
+                if (!is_target(failover, i)) {
+                        probe_set(&targets->probes[upstream_index(name, i)], &none, 0, "");
                         upstreams_clear(targets->upstreams, upstream_index(name, i));
+                }
+        for (uint8_t i = 0; i < failover->n; i++) {
+                unsigned index = upstream_index(name, failover->order[i]);
+
+                probe_set(&targets->probes[index], &settings->probe_payload, settings->probe_interval,
+                          settings->bind_to_device);
+                upstreams_set_interval(targets->upstreams, index, settings->resolve_interval);
+                upstreams_set(targets->upstreams, index, &settings->upstream.items[i]);
         }
+        targets->setting = false;
         look(targets, name, true);
 }
 
@@ -240,21 +308,37 @@ void targets_presume(Targets *targets, const Restore *restore)
 {
         for (unsigned name = 0; name < targets->n; name++)
                 for (uint8_t i = 0; i < targets->names[name].n; i++) {
+                        uint8_t target = targets->names[name].order[i];
                         char text[ENDPOINT_TEXT_MAX];
                         const Address address = restore_address(
                                         restore, workers_name(targets->workers, name),
-                                        endpoint_format(text, &targets_state(targets, name, i)->endpoint));
+                                        endpoint_format(text, &targets_state(targets, name, target)->endpoint));
 
-                        if (address.family == 0)
-                                continue;
-                        upstreams_presume(targets->upstreams, upstream_index(name, i), &address);
-                        failover_resume(&targets->names[name], i, clock_monotonic());
+                        if (address.family != 0)
+                                upstreams_presume(targets->upstreams, upstream_index(name, target), &address);
                 }
+}
+
+/* The preferred ones are waited for, until there is one that is known. */
+static bool is_settled(const Targets *targets, unsigned name)
+{
+        const Failover *failover = &targets->names[name];
+
+        for (uint8_t i = 0; i < failover->n; i++) {
+                if (!upstreams_answered(targets->upstreams, upstream_index(name, failover->order[i])))
+                        return false;
+                if (targets_state(targets, name, failover->order[i])->address.family != 0)
+                        return true;
+        }
+        return true;
 }
 
 bool targets_settled(const Targets *targets)
 {
-        return upstreams_settled(targets->upstreams);
+        for (unsigned i = 0; i < targets->n; i++)
+                if (!is_settled(targets, i))
+                        return false;
+        return true;
 }
 
 void targets_serve(Targets *targets)

@@ -12,8 +12,6 @@
 #include "daemon/upstreams.h"
 #include "daemon/workers.h"
 
-_Static_assert((int)ENDPOINT_LIST_MAX == (int)UPSTREAM_TARGETS_MAX, "each has its place");
-
 typedef struct Targets Targets;
 
 /* `stuck` is called when a worker takes no orders any more. 0 or negative errno. */
@@ -25,10 +23,10 @@ DEFINE_CLEANUP(Targets, targets_free)
 /* What the configuration says of a name. Names of hosts are asked for now. */
 void targets_set(Targets *targets, unsigned name, const Settings *settings);
 
-/* Where they were in an earlier process, and which was chosen: good until something else is known. */
+/* Where they were in an earlier process: good until something else is known. */
 void targets_presume(Targets *targets, const Restore *restore);
 
-/* Has every target got its first answer, good or bad? */
+/* Is it known of each name where its clients are carried to, or that this is not known? */
 bool targets_settled(const Targets *targets);
 
 /* Tells the workers; from now on also whenever something changes. */
@@ -36,7 +34,7 @@ void targets_serve(Targets *targets);
 
 unsigned targets_n_names(const Targets *targets);
 
-/* Which targets a name has, and what is known of them. */
+/* Which targets a name has, and what is known of them; by their numbers. */
 const Failover *targets_failover(const Targets *targets, unsigned name);
 const UpstreamState *targets_state(const Targets *targets, unsigned name, uint8_t target);
 

@@ -223,7 +223,10 @@ void upstreams_clear(Upstreams *upstreams, unsigned i)
         UpstreamEntry *entry = &upstreams->entries[i];
 
         (void)sd_event_source_set_enabled(entry->next, SD_EVENT_OFF);
-        entry->state = (UpstreamState){0};
+        entry->state = (UpstreamState){.n_answers = entry->state.n_answers,
+                                       .n_errors = entry->state.n_errors,
+                                       .n_moves = entry->state.n_moves}; /* what was counted stays */
+        entry->again = false;
         entry->serial++; /* no answer that is still to come is of use */
         entry->answered = false;
 }
@@ -258,10 +261,7 @@ const UpstreamState *upstreams_get(const Upstreams *upstreams, unsigned i)
         return &upstreams->entries[i].state;
 }
 
-bool upstreams_settled(const Upstreams *upstreams)
+bool upstreams_answered(const Upstreams *upstreams, unsigned i)
 {
-        for (unsigned i = 0; i < upstreams->n; i++)
-                if (*upstreams->entries[i].state.endpoint.host && !upstreams->entries[i].answered)
-                        return false;
-        return true;
+        return upstreams->entries[i].answered;
 }

@@ -48,5 +48,5 @@ void upstreams_presume(Upstreams *upstreams, unsigned i, const Address *address)
 
 const UpstreamState *upstreams_get(const Upstreams *upstreams, unsigned i);
 
-/* Has every upstream got its first answer, good or bad? */
-bool upstreams_settled(const Upstreams *upstreams);
+/* Has it got its first answer, good or bad? */
+bool upstreams_answered(const Upstreams *upstreams, unsigned i);

@@ -126,17 +126,22 @@ static void fill_targets(const Viewer *viewer, unsigned name, ViewName *to)
         to->n_failovers = failover->n_changes;
         to->n_targets = failover->n;
         for (uint8_t i = 0; i < failover->n; i++) {
-                const UpstreamState *state = targets_state(viewer->targets, name, i);
-                const TargetState *target = &failover->targets[i];
+                uint8_t number = failover->order[i];
+                const UpstreamState *state = targets_state(viewer->targets, name, number);
+                const TargetState *target = &failover->targets[number];
                 ViewTarget *one = &to->targets[i];
 
                 *one = (ViewTarget){.address = state->confirmed > 0 ? state->address : (Address){0},
                                     .health = target_health_names[target->health],
                                     .down = target->health == TARGET_DOWN,
-                                    .chosen = i == failover->chosen,
-                                    .sessions = workers_sessions_at(viewer->workers, name, i),
+                                    .chosen = number == failover->chosen,
+                                    .sessions = workers_sessions_at(viewer->workers, name, number),
                                     .icmp_errors = target->seen.icmp_errors};
                 (void)endpoint_format(one->upstream, &state->endpoint);
+        }
+        for (uint8_t i = 0; i < UPSTREAM_TARGETS_MAX; i++) { /* those of before, too */
+                const UpstreamState *state = targets_state(viewer->targets, name, i);
+
                 to->n_resolves += state->n_answers;
                 to->n_resolve_errors += state->n_errors;
                 to->n_moves += state->n_moves;

@@ -264,6 +264,7 @@ TargetSeen workers_of_target(const Workers *workers, unsigned name, uint8_t targ
                 const UpstreamTarget *one = target_of(&workers->slots[i], name, target);
 
                 sum.asked += counter_get(&one->asked);
+                sum.knocked += counter_get(&one->knocked);
                 sum.answered += counter_get(&one->answered);
                 sum.icmp_errors += counter_get(&one->icmp_errors);
         }

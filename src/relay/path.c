@@ -115,6 +115,12 @@ static void stand_in_line(Datagram *run, unsigned n)
         }
 }
 
+/* What was dropped here for a reason of ours, or waits, has asked the upstream nothing. */
+static bool was_asked(const Datagram *d)
+{
+        return d->n_sent > 0 || verdict_is_of_the_way(verdict_of_error(d->error));
+}
+
 /* Sends a run on its session's leg. What meets a full buffer may wait for room; the rest has its verdict now. */
 static int forward_run(Relay *relay, Session *session, const Run *run, usec_t now)
 {
@@ -141,7 +147,7 @@ static int forward_run(Relay *relay, Session *session, const Run *run, usec_t no
                                       usec_add(now, policy->settings.write_timeout));
         session_note_icmp(session, n_icmp);
         account_sent(session, FORWARD, run->first, n_done);
-        session_touch_forward(session, now);
+        session_touch_forward(session, was_asked(run->first), now);
         return 0;
 }
 

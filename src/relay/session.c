@@ -17,10 +17,12 @@
 #define DOUBT_AFTER (10 * USEC_PER_SEC)
 
 /*
- * Who was never answered and sends no more than this may be a scanner, whom nobody answers anywhere: that says nothing
- * of the upstream.
+ * Who asks again and again and hears nothing says something of the upstream. A keepalive is no question, and one
+ * question may be lost: so it is the third run without an answer, none of them later than this after the one before.
+ * WireGuard repeats a handshake after 5 seconds, and answers data within 10.
  */
-enum { INSISTS_AFTER = 2 };
+#define INSISTS_WITHIN (10 * USEC_PER_SEC)
+enum { INSISTS_AFTER = 3 };
 
 static const char *const end_names[N_SESSION_ENDS] = {
                 [SESSION_IDLE_TIMEOUT] = "idle_timeout",
@@ -252,12 +254,25 @@ static void session_refresh(Session *session, usec_t now)
         list_move_last(&session->listener->policy->idle[session->record.age], &session->idle);
 }
 
-void session_touch_forward(Session *session, usec_t now)
+static void note_asked(Session *session, bool sent, usec_t now)
 {
+        UpstreamTarget *target = session_target(session);
+
+        if (!sent)
+                return;
+        if (usec_sub(now, session->record.traffic[FORWARD].last) > INSISTS_WITHIN)
+                session->n_unheard = 0;
+        if (session->n_unheard < INSISTS_AFTER)
+                session->n_unheard++;
+        if (session->n_unheard == INSISTS_AFTER)
+                counter_add(session->record.age == SESSION_ASSURED ? &target->asked : &target->knocked, 1);
+}
+
+void session_touch_forward(Session *session, bool sent, usec_t now)
+{
+        note_asked(session, sent, now);
         session->record.traffic[FORWARD].last = now;
         session_refresh(session, now);
-        if (session->record.age == SESSION_ASSURED || session->record.traffic[FORWARD].datagrams > INSISTS_AFTER)
-                counter_add(&session_target(session)->asked, 1);
         if (usec_sub(now, session->heard) >= DOUBT_AFTER) {
                 session->leg.doubted = true;
                 session->heard = now;
@@ -271,8 +286,8 @@ void session_touch_reply(Session *session, usec_t now)
 
         session->record.traffic[REPLY].last = session->heard = now;
         counter_set(&session->listener->policy->last_reply, now);
-        counter_set(&target->last_answer, now);
         counter_add(&target->answered, 1);
+        session->n_unheard = 0;
         if (session->record.age == SESSION_UNREPLIED) {
                 session_leave_age(session);
                 session_enter_age(session, SESSION_ASSURED);

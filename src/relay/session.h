@@ -20,6 +20,7 @@ typedef struct Beside Beside; /* relay/beside.h */
 struct Session {
         SessionRecord record; /* first: it is found at the beginning of a slot */
         uint32_t next;        /* in its bucket of the table: a slot's index + 1, or 0 */
+        uint8_t n_unheard;    /* runs since it last heard of the upstream, in short order; no more than matter */
         uint8_t n_waiting;    /* datagrams that wait for room in the leg's send buffer */
         uint8_t n_parked;     /* sockets of it in its parcel */
         uint64_t parcel;      /* of the legs' parking (state/), in which its sockets are; 0: in none */
@@ -48,8 +49,11 @@ int session_adopt(Relay *relay, Listener *listener, const SessionRecord *record,
 void session_free(Relay *relay, Session *session);
 void session_close(Relay *relay, Session *session, SessionEnd end, usec_t now);
 
-/* Something came from the client; something came from the upstream. Each O(1). */
-void session_touch_forward(Session *session, usec_t now);
+/*
+ * Something came from the client (sent: and went on its way, or there is none); something came from the upstream. Each
+ * O(1).
+ */
+void session_touch_forward(Session *session, bool sent, usec_t now);
 void session_touch_reply(Session *session, usec_t now);
 
 /* ICMP errors that its leg brought: advice, no more. */

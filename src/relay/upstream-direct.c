@@ -69,8 +69,11 @@ static Verdict direct_open(Upstream *upstream, const Flow *flow, Leg *leg, Addre
                 return VERDICT_UPSTREAM_UNRESOLVED;
         r = upstream->sources ? open_from_sources(upstream, flow, leg, &peer, ret_source)
                               : open_anywhere(upstream, leg, &peer, ret_source);
-        if (r < 0)
+        if (r < 0) {
+                if (verdict_is_of_the_way(verdict_of_error(-r))) /* nobody can forge that */
+                        counter_add(&upstream->targets[leg->target].asked, 1);
                 return verdict_of_error(-r);
+        }
         leg_is_open(upstream, leg);
         return VERDICT_FORWARDED;
 }
@@ -88,6 +91,7 @@ static int adopt_socket(Upstream *upstream, const Address *source, bool bound, i
 
         if (r < 0)
                 return r;
+        leg->target = upstream->to.chosen;
         leg->target = upstream_find(upstream, leg, &found);
         leg_is_open(upstream, leg);
         if (found && (!*upstream->device || udp_is_on(leg->fd, upstream->device)))

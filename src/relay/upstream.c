@@ -11,8 +11,8 @@
 static void set_targets(Upstream *upstream, const UpstreamTargets *targets, bool anew)
 {
         upstream->generation++;
-        for (uint8_t i = 0; i < targets->n; i++)
-                if (anew || i >= upstream->to.n || !address_equal(&targets->addresses[i], &upstream->to.addresses[i]))
+        for (uint8_t i = 0; i < UPSTREAM_TARGETS_MAX; i++)
+                if (anew || !address_equal(&targets->addresses[i], &upstream->to.addresses[i]))
                         upstream->targets[i].generation = upstream->generation;
         upstream->to = *targets;
 }
@@ -24,7 +24,7 @@ void upstream_set_targets(Upstream *upstream, const UpstreamTargets *targets)
 
 void upstream_set_address(Upstream *upstream, const Address *address)
 {
-        const UpstreamTargets one = {.n = 1, .addresses = {*address}};
+        const UpstreamTargets one = {.used = 1, .addresses = {*address}};
 
         set_targets(upstream, &one, true);
 }
@@ -69,22 +69,27 @@ Address upstream_peer(const Upstream *upstream, const Leg *leg)
         return target_address(upstream, leg, leg->target);
 }
 
-/* Lists may have been written anew: what the leg is connected to says more than its target's number. */
+static bool is_used(const UpstreamTargets *to, uint8_t target)
+{
+        return to->used & 1U << target;
+}
+
+/* Addresses may have changed hands: what the leg is connected to says more than its target's number. */
 uint8_t upstream_find(const Upstream *upstream, const Leg *leg, bool *ret_there)
 {
         const UpstreamTargets *to = &upstream->to;
-        uint8_t at = to->n, belongs;
+        uint8_t at = UPSTREAM_TARGETS_MAX, belongs;
         Address peer;
 
         if (udp_peer(leg->fd, &peer) >= 0)
-                for (at = 0; at < to->n; at++) {
+                for (at = 0; at < UPSTREAM_TARGETS_MAX; at++) {
                         const Address address = target_address(upstream, leg, at);
 
-                        if (address_equal(&address, &peer))
+                        if (is_used(to, at) && address_equal(&address, &peer))
                                 break;
                 }
-        belongs = at < to->n ? at : leg->target;
-        if (belongs >= to->n || (to->left & 1U << belongs) || to->addresses[belongs].family == 0)
+        belongs = at < UPSTREAM_TARGETS_MAX ? at : leg->target;
+        if (!is_used(to, belongs) || (to->left & 1U << belongs) || to->addresses[belongs].family == 0)
                 belongs = to->chosen;
         *ret_there = at == belongs;
         return belongs;

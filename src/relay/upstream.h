@@ -38,21 +38,22 @@ typedef struct UpstreamKind {
         int (*receive)(Upstream *upstream, Leg *leg, Batch *batch, unsigned n_max, uint64_t *n_icmp);
 } UpstreamKind;
 
-enum { UPSTREAM_TARGETS_MAX = 8, UPSTREAM_DEVICE_MAX = 16 }; /* the latter a name and its end (IF_NAMESIZE) */
+enum { UPSTREAM_TARGETS_MAX = 16, UPSTREAM_DEVICE_MAX = 16 }; /* the latter a name and its end (IF_NAMESIZE) */
 
-/* What the relay is told of an upstream's targets. */
+/* What the relay is told of an upstream's targets. Each keeps its number as long as it is one. */
 typedef struct UpstreamTargets {
-        uint8_t n, chosen;
-        uint8_t left;                            /* a bit for each: its sessions go over to the chosen one */
+        uint8_t chosen;
+        uint16_t used;                           /* a bit for each that is one */
+        uint16_t left;                           /* a bit for each: its sessions go over to the chosen one */
         Address addresses[UPSTREAM_TARGETS_MAX]; /* family 0: not known yet; port 0: that of the client's listener */
 } UpstreamTargets;
 
 /* What is known of a target. Runs are neighbours of one flow that are forwarded or replied together. */
 typedef struct UpstreamTarget {
         Counter n_sessions;
-        Counter asked;    /* runs to it that should bring a reply: of sessions that were answered, or ask repeatedly */
+        Counter asked;    /* runs of sessions that were answered before and insist (see session.c), and failed ways */
+        Counter knocked;  /* runs of those who insist and were never answered */
         Counter answered; /* runs from it */
-        Counter last_answer; /* monotonic µs; 0: none yet */
         Counter icmp_errors;
         uint32_t generation; /* of the upstream, when its address was last set anew */
 } UpstreamTarget;

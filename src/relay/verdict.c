@@ -64,3 +64,8 @@ Verdict verdict_of_error(int error)
                 return VERDICT_SEND_FAILED;
         }
 }
+
+bool verdict_is_of_the_way(Verdict verdict)
+{
+        return verdict == VERDICT_NO_ROUTE || verdict == VERDICT_NO_DEVICE || verdict == VERDICT_UNREACHABLE;
+}

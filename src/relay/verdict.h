@@ -4,6 +4,7 @@
  * What became of a datagram: forwarded, or dropped for exactly one named reason. A Verdict is what the world did, never
  * an error of ours: it is counted and goes no further. The names are those of the metrics, the journal and the manual.
  */
+#include <stdbool.h>
 
 /* verdict, its name, what a person should know about it, what to do about it */
 #define VERDICTS(X)                                                                                              \
@@ -51,6 +52,9 @@ typedef enum Direction { FORWARD, REPLY, N_DIRECTIONS } Direction;
 const char *verdict_name(Verdict verdict);
 const char *verdict_meaning(Verdict verdict);
 const char *verdict_remedy(Verdict verdict); /* a sentence */
+
+/* Does it say that there is no way to the destination now? */
+bool verdict_is_of_the_way(Verdict verdict);
 
 /* What a send, or the opening of a socket, that ended with this (positive) errno was to its datagram. 0: forwarded. */
 Verdict verdict_of_error(int error);

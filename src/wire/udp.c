@@ -193,7 +193,7 @@ uint32_t udp_device(int fd)
 /* By its index, which a device that comes back under its old name has not kept. */
 bool udp_is_on(int fd, const char *device)
 {
-        return udp_device(fd) == if_nametoindex(device);
+        return udp_device(fd) > 0 && udp_device(fd) == if_nametoindex(device);
 }
 
 static void set_option(int fd, int level, int name, int value)

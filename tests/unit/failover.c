@@ -15,7 +15,8 @@ typedef struct Scene {
 
 static void scene_init(Scene *s)
 {
-        *s = (Scene){.f = {.n = N, .settings = {15 * USEC_PER_SEC, USEC_PER_MINUTE, true}}, .now = USEC_PER_HOUR};
+        *s = (Scene){.f = {.n = N, .order = {0, 1, 2}, .settings = {15 * USEC_PER_SEC, USEC_PER_MINUTE, true}},
+                     .now = USEC_PER_HOUR};
         for (unsigned i = 0; i < N; i++)
                 s->seen[i].known = s->alive[i] = true;
 }
@@ -133,12 +134,96 @@ START_TEST(an_icmp_error_makes_it_sooner_but_never_alone)
         }
         check(&s, 0, 6);
         s.alive[0] = false;
-        pass(&s, 2, 1);
-        s.seen[0].icmp_errors++;
-        pass(&s, 3, 1);
+        s.seen[0].icmp_errors++; /* one proves nothing */
+        pass(&s, 15, 1);
         check(&s, 0, 6);
         pass(&s, 1, 1);
         check(&s, 1, 1);
+}
+END_TEST
+
+START_TEST(icmp_errors_with_each_question_make_it_sooner)
+{
+        Scene s;
+
+        scene_init(&s);
+        pass(&s, 10, 1);
+        s.alive[0] = false;
+        for (unsigned i = 0; i < 6; i++) {
+                check(&s, 0, 0);
+                s.seen[0].icmp_errors++;
+                pass(&s, 1, 1);
+        }
+        check(&s, 1, 1);
+}
+END_TEST
+
+/* Who was never answered is believed only where nobody was answered lately, and where we do not ask by ourselves. */
+START_TEST(strangers_are_believed_if_there_is_nobody_else)
+{
+        Scene s;
+
+        scene_init(&s);
+        for (unsigned i = 0; i < 16; i++) {
+                s.seen[0].knocked++;
+                pass(&s, 1, 0);
+        }
+        check(&s, 1, 1); /* it was never known to answer */
+        scene_init(&s);
+        pass(&s, 10, 1);
+        for (unsigned i = 0; i < 5 * 60 - 1; i++) {
+                s.seen[0].knocked++;
+                pass(&s, 1, 0);
+        }
+        check(&s, 0, 6);
+        for (unsigned i = 0; i < 16; i++) {
+                s.seen[0].knocked++;
+                pass(&s, 1, 0);
+        }
+        ck_assert_uint_eq(s.f.chosen, 1);
+        scene_init(&s);
+        s.seen[0].probed = true;
+        for (unsigned i = 0; i < 1000; i++) {
+                s.seen[0].knocked++;
+                pass(&s, 1, 0);
+        }
+        check(&s, 0, 0);
+}
+END_TEST
+
+/* A time-out that is shorter than some looks is as long as these. */
+START_TEST(the_shortest_timeout)
+{
+        Scene s;
+
+        scene_init(&s);
+        s.f.settings.timeout = USEC_PER_MSEC;
+        s.alive[0] = false;
+        pass(&s, 2, 1);
+        check(&s, 0, 0);
+        pass(&s, 1, 1);
+        check(&s, 1, 1);
+}
+END_TEST
+
+/* Where in the list a target stands is not its number. */
+START_TEST(the_order_is_not_the_number)
+{
+        Scene s;
+
+        scene_init(&s);
+        s.f.order[0] = 2;
+        s.f.order[2] = 0;
+        pass(&s, 5, 4);
+        check(&s, 2, 0);
+        s.alive[2] = false;
+        pass(&s, 16, 4);
+        check(&s, 1, 4);
+        s.f.order[0] = 1; /* the list is another one */
+        s.f.order[1] = 0;
+        s.f.n = 2;
+        pass(&s, 1, 2);
+        check(&s, 1, 0);
 }
 END_TEST
 
@@ -252,25 +337,24 @@ START_TEST(drained_and_unknown_ones_are_left)
 }
 END_TEST
 
-START_TEST(what_was_known_before)
+START_TEST(what_is_forgotten)
 {
         Scene s;
 
         scene_init(&s);
-        failover_resume(&s.f, 1, s.now);
-        pass(&s, 1, 0);
-        check(&s, 1, 1);
-        pass(&s, 60, 2);
-        check(&s, 0, 0);
+        pass(&s, 10, 7);
+        check_health(&s, TARGET_UP, TARGET_UP, TARGET_UP);
         failover_forget(&s.f, 1);
-        check_health(&s, TARGET_UNKNOWN, TARGET_UNKNOWN, TARGET_UNKNOWN);
         pass(&s, 1, 0);
-        check_health(&s, TARGET_UNKNOWN, TARGET_UNKNOWN, TARGET_UNKNOWN); /* its sums are no news */
+        check_health(&s, TARGET_UP, TARGET_UNKNOWN, TARGET_UP); /* its sums are no news */
 }
 END_TEST
 
 UNIT_SUITE("daemon/failover", UNIT_TEST(the_first_is_chosen_and_stays),
            UNIT_TEST(one_that_is_silent_is_left_after_the_timeout), UNIT_TEST(few_questions_are_no_silence),
-           UNIT_TEST(an_icmp_error_makes_it_sooner_but_never_alone), UNIT_TEST(the_preferred_one_comes_back),
+           UNIT_TEST(an_icmp_error_makes_it_sooner_but_never_alone),
+           UNIT_TEST(icmp_errors_with_each_question_make_it_sooner),
+           UNIT_TEST(strangers_are_believed_if_there_is_nobody_else), UNIT_TEST(the_shortest_timeout),
+           UNIT_TEST(the_order_is_not_the_number), UNIT_TEST(the_preferred_one_comes_back),
            UNIT_TEST(a_dead_one_is_tried_less_and_less), UNIT_TEST(all_are_down), UNIT_TEST(sessions_may_stay),
-           UNIT_TEST(drained_and_unknown_ones_are_left), UNIT_TEST(what_was_known_before))
+           UNIT_TEST(drained_and_unknown_ones_are_left), UNIT_TEST(what_is_forgotten))

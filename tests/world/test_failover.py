@@ -8,6 +8,8 @@ not allowed here.
 """
 
 import signal
+import socket
+import threading
 import time
 
 import test_daemon as world
@@ -209,11 +211,103 @@ class Failover(Homes):
         for i, client in enumerate(clients):
             self.assertEqual(self.answerer(client, b'%d' % i), 'two')
             self.assertEqual(one.leg_of(b'%d' % i), two.leg_of(b'%d' % i))
-        self.assertEqual(self.metric('sessions', two), '6')  # one says nothing, but where else should it go?
+        self.assertEqual(self.metric('sessions', two), '5')  # one says nothing yet
         self.write_config('[Relay]\n' + 9 * 'Upstream=[::1]:1\n')
         self.daemon.signal(signal.SIGHUP)
         self.daemon.wait_line('reload failed')
         self.assertEqual(self.answerer(clients[0]), 'two')
+
+    def test_a_new_one_in_front_gets_no_session_of_others(self):
+        """What an old one answers says nothing of a new one, though no client has asked since."""
+        one, silent = self.home('one'), self.home('silent')
+        silent.silent = True
+        self.begin(one)
+        client = self.client(self.port)
+        self.assertEqual(self.answerer(client, b'first'), 'one')
+        self.reload(silent, one)
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            one.sock.sendto(b'pushed', ('::1', one.leg_of(b'first')))
+            time.sleep(0.05)
+        while client.recv(100) == b'pushed' and self.drained(client):
+            pass
+        self.assertEqual(self.answerer(client), 'one')
+        self.assertEqual(silent.received, [])
+
+    def drained(self, client):
+        client.settimeout(0.1)
+        try:
+            return client.recv(100, socket.MSG_PEEK)
+        except TimeoutError:
+            return None
+
+    def test_a_list_in_another_order_touches_nobody(self):
+        """Not even for a moment: there is always somebody who writes just then."""
+        one, two = self.home('one'), self.home('two')
+        self.begin(one, two)
+        clients = [self.client(self.port) for _ in range(50)]
+        for i, client in enumerate(clients):
+            self.assertEqual(self.answerer(client, b'%d' % i), 'one')
+        ended = threading.Event()
+
+        def write():
+            while not ended.is_set():
+                for client in clients:
+                    client.send(b'load')
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for n in range(10):
+                self.reload(*((two, one) if n % 2 == 0 else (one, two)))
+                time.sleep(0.1)
+        finally:
+            ended.set()
+            writer.join()
+        self.assertEqual([data for data, _ in two.received], [])
+        self.assertEqual(self.daemon.find('upstream moved'), [])
+
+    def test_one_that_is_removed_leaves_its_sessions_to_the_chosen(self):
+        """Whoever has its place in the list by then, and also if sessions stay."""
+        for more in '', 'FailoverSessions=stay\n':
+            with self.subTest(more):
+                one, two, three = self.home('one'), self.home('two'), self.home('three')
+                one.silent = True
+                self.begin(one, two, config=QUICK + more)
+                asker = self.client(self.port)
+                wait_until(lambda: self.answerer(asker, timeout=0.1) or self.metric('down', one) == '1', 8)
+                client = self.client(self.port)
+                self.assertEqual(self.answerer(client), 'two')
+                self.reload(three, one)
+                self.assertEqual(self.answerer(client), 'three')
+                self.stop(self.daemon)
+                self.http = next_port()
+
+    def test_one_without_a_way_is_left(self):
+        """No session can be opened towards it: nobody asks it anything."""
+        two = self.home('two')
+        self.begin(config='Upstream=[2001:db8:77::1]:5\nUpstream=' + two.name + '\n' + QUICK)
+        self.carried_to(self.client(self.port), 'two', 8)
+
+    def test_the_shortest_timeout(self):
+        one, two = self.home('one'), self.home('two')
+        one.silent = True
+        self.begin(one, two, config='FailoverTimeoutSec=1ms\n')
+        self.carried_to(self.client(self.port), 'two', 8)
+
+    def test_keepalives_are_no_questions(self):
+        """Many clients that say something now and then, to which nothing is to be said: WireGuard's."""
+        one, two = self.home('one'), self.home('two')
+        self.begin(one, two)
+        clients = [self.client(self.port) for _ in range(40)]
+        for client in clients:
+            self.assertEqual(self.answerer(client), 'one')
+        one.silent = True
+        for _ in range(2):
+            for client in clients:
+                client.send(b'')
+                time.sleep(0.25)
+        self.assertEqual(two.received, [])
+        self.assertEqual(self.metric('down', one), '0')
 
     def test_all_are_down(self):
         """The first is as good as any; whoever answers again is found."""
@@ -248,9 +342,9 @@ class Failover(Homes):
 
 
 class Afterwards(Keeping, Homes):
-    """A new process goes on where the old one was."""
+    """A new process leaves sessions where they are, and finds out anew what is down."""
 
-    def test_the_choice_outlives_the_process(self):
+    def test_a_session_stays_where_it_went(self):
         one, two = self.home('one'), self.home('two')
         listener = self.listener()
         config = f'[Relay]\nUpstream={one.name}\nUpstream={two.name}\n{QUICK}'
@@ -265,7 +359,8 @@ class Afterwards(Keeping, Homes):
         daemon.wait_line('sessions restored sessions=1 ')
         self.assertEqual(self.answerer(old, b'after'), 'two')
         self.assertEqual(two.leg_of(b'after'), one.leg_of(b'first'))
-        self.assertEqual(self.answerer(self.client(self.port)), 'two')
+        self.carried_to(self.client(self.port), 'two', 8)
+        self.assertEqual(self.answerer(old), 'two')
 
 
 def main():

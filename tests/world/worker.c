@@ -102,7 +102,7 @@ START_TEST(two_workers_relay_side_by_side)
                 site_init(&sites[i], log_writer(log, i));
                 /* told before it starts: the first datagram must find its way */
                 site_order(&sites[i], (WorkerOrder){.kind = WORKER_SET_UPSTREAM,
-                                                    .targets = {.n = 1, .addresses = {sites[i].upstream}}});
+                                                    .targets = {.used = 1, .addresses = {sites[i].upstream}}});
                 clients[i] = client_new(NULL, &sites[i].listener);
                 peer_send(clients[i], "early", 5);
         }
@@ -161,7 +161,7 @@ START_TEST(sources_change_hands)
                 site_init(&sites[i], log_writer(log, i));
         client = client_new(NULL, &sites[0].listener);
         site_order(&sites[0],
-                   (WorkerOrder){.kind = WORKER_SET_UPSTREAM, .targets = {.n = 1, .addresses = {sites[0].upstream}}});
+                   (WorkerOrder){.kind = WORKER_SET_UPSTREAM, .targets = {.used = 1, .addresses = {sites[0].upstream}}});
         ck_assert_int_eq(worker_start(sites[0].worker), 0);
         for (unsigned k = 0; k < 200; k++) {
                 site_order(&sites[0], sources_order());
@@ -188,7 +188,7 @@ START_TEST(a_worker_expires_sessions_by_its_own_timer)
         site_init(&site, log_writer(log, 0));
         settings.timeouts[SESSION_UNREPLIED] = settings.timeouts[SESSION_ASSURED] = 200 * USEC_PER_MSEC;
         site_order(&site,
-                   (WorkerOrder){.kind = WORKER_SET_UPSTREAM, .targets = {.n = 1, .addresses = {site.upstream}}});
+                   (WorkerOrder){.kind = WORKER_SET_UPSTREAM, .targets = {.used = 1, .addresses = {site.upstream}}});
         ck_assert_int_eq(worker_start(site.worker), 0);
         /* opened under the long time-out, shortened afterwards */
         site_round(&site, client_new(NULL, &site.listener));
@@ -225,7 +225,7 @@ START_TEST(a_round_does_not_wait_for_all_that_end)
         site_order(&site, (WorkerOrder){.kind = WORKER_SET_LIMIT, .limit = MANY + 1});
         site_order(&site, (WorkerOrder){.kind = WORKER_SET_POLICY, .settings = settings});
         site_order(&site,
-                   (WorkerOrder){.kind = WORKER_SET_UPSTREAM, .targets = {.n = 1, .addresses = {site.upstream}}});
+                   (WorkerOrder){.kind = WORKER_SET_UPSTREAM, .targets = {.used = 1, .addresses = {site.upstream}}});
         ck_assert_int_eq(worker_start(site.worker), 0);
         client = client_new(NULL, &site.listener);
         site_round(&site, client);
