@@ -12,6 +12,7 @@
 #include <systemd/sd-event.h>
 
 #include "daemon/control.h"
+#include "daemon/drained.h"
 #include "daemon/drops.h"
 #include "daemon/limits.h"
 #include "daemon/plan.h"
@@ -41,6 +42,7 @@ struct Control {
 
         Workers *workers;
         Targets *targets; /* of each of their names */
+        Drained drained;  /* what the file said when it was last read */
         bool serving, stopping;
 
         Restore restore;        /* from the process before */
@@ -191,6 +193,43 @@ static void warn_of_unused_sections(Control *control)
         }
 }
 
+/* --- what is drained --- */
+
+/* No line: it is the file that is of no use. */
+static void say_not_drained(void *userdata, const char *line, const char *why)
+{
+        Control *control = userdata;
+        LogRecord record;
+
+        log_record_begin(&record, &sentences[SENTENCE_NOT_DRAINED]);
+        if (line)
+                log_record_add(&record, "UDP46_UPSTREAM_NAME", "%.300s", line);
+        log_record_add(&record, "UDP46_REASON", "%s", why);
+        (void)log_writer_send(control->writer, &record);
+}
+
+/* Whatever is wrong with it, what can be understood is in force. */
+static void read_drained(Control *control)
+{
+        int r = drained_load(&control->drained, DRAINED_PATH, say_not_drained, control);
+        char why[256];
+
+        if (r >= 0)
+                return;
+        (void)snprintf(why, sizeof(why), DRAINED_PATH ": %s", r == -EINVAL ? "not a regular file" : strerror(-r));
+        say_not_drained(control, NULL, why);
+}
+
+static void warn_of_strange_drained(Control *control)
+{
+        char text[ENDPOINT_TEXT_MAX];
+
+        for (size_t i = 0; i < control->drained.n; i++)
+                if (!targets_have(control->targets, &control->drained.items[i]))
+                        say_not_drained(control, endpoint_format(text, &control->drained.items[i]),
+                                        "no listener has this upstream");
+}
+
 static void say_what_starts(Control *control)
 {
         LogRecord record;
@@ -201,6 +240,7 @@ static void say_what_starts(Control *control)
         log_record_add(&record, "UDP46_LIMIT", "%" PRIu64, workers_totals(control->workers).limit);
         (void)log_writer_send(control->writer, &record);
         warn_of_unused_sections(control);
+        warn_of_strange_drained(control);
         say_about_places(control, SENTENCE_LISTENER_STARTED);
 }
 
@@ -456,8 +496,14 @@ static void set_targets(Control *control)
                 Settings settings;
 
                 (void)config_for(control->config, workers_name(control->workers, i), &settings);
-                targets_set(control->targets, i, &settings);
+                targets_set(control->targets, i, &settings, &control->drained);
         }
+}
+
+static void drain_targets(Control *control)
+{
+        for (unsigned i = 0; i < n_names(control); i++)
+                targets_drain(control->targets, i, &control->drained);
 }
 
 static void control_apply(Control *control)
@@ -486,6 +532,7 @@ static int on_reload_signal(sd_event_source *source, const struct signalfd_sigin
         (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_monotonic());
         config = reload_config(control, problems);
         (void)fclose(problems);
+        read_drained(control);
         if (config) {
                 free(control->config);
                 control->config = config;
@@ -496,10 +543,12 @@ static int on_reload_signal(sd_event_source *source, const struct signalfd_sigin
         } else {
                 char *rest = text;
 
+                drain_targets(control); /* a mistake elsewhere does not keep anybody there */
                 status_note_trouble(&control->status, text);
                 for (const char *line; (line = strsep(&rest, "\n")) && *line;)
                         say(control, SENTENCE_RELOAD_FAILED, line);
         }
+        warn_of_strange_drained(control);
         control_show_status(control);
         if (control->serving)
                 (void)sd_notify(0, "READY=1");
@@ -540,8 +589,10 @@ static int control_start_targets(Control *control)
         int r = targets_new(&control->targets, control->event, control->writer, control->workers, worker_is_stuck,
                             control);
 
-        if (r >= 0)
+        if (r >= 0) {
+                read_drained(control);
                 set_targets(control);
+        }
         return r;
 }
 
@@ -653,6 +704,7 @@ Control *control_free(Control *control)
         (void)viewer_free(control->viewer);
         restore_done(&control->restore);
         (void)targets_free(control->targets);
+        drained_done(&control->drained);
         (void)sd_event_source_unref(control->again);
         (void)sd_event_unref(control->event);
         if (control->serving && control->stopping)

@@ -23,6 +23,9 @@
         X(UPSTREAM_DOWN, LOG_WARNING, "d94a1c0e7b3f4e28a5c6f1083b7d92e4", "upstream is down")                       \
         X(UPSTREAM_UP, LOG_INFO, "0b8e6f27c15d4a93b7e2d4489c60af31", "upstream is up")                              \
         X(UPSTREAM_CHOSEN, LOG_NOTICE, "73c5e90d2f8a4b16951ce7b06ad3f84c", "new sessions go to another upstream")   \
+        X(UPSTREAM_DRAINED, LOG_NOTICE, "363fd1ff93054bbe991a3fda3c61564e", "upstream is drained")                  \
+        X(UPSTREAM_UNDRAINED, LOG_NOTICE, "130b5198638c49bdae4bc836e89e5c87", "upstream is no longer drained")      \
+        X(NOT_DRAINED, LOG_WARNING, "e566cf94c9fb42faaf91170d36b69f05", "upstream not drained")                     \
         X(RESTORED, LOG_INFO, "3f2c9a5be0d14f7c8b6a12d9c45e7f08", "sessions restored")                              \
         X(LOST, LOG_WARNING, "5be8c0d1f7324a69b1e5d40c93a7268f", "sessions lost")                                   \
         X(NOT_KEPT, LOG_WARNING, "9d4e0b7c5a1f4e6b8c23f7d10a96be54", "sessions would not outlive the process")      \

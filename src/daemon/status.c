@@ -78,14 +78,22 @@ static unsigned number_of(const Failover *failover)
 /* Where its clients would rather be carried to, or could be. */
 static void describe_others(FILE *to, const Failover *failover)
 {
-        unsigned n_down = 0;
+        unsigned n_down = 0, n_drained = 0;
 
-        for (uint8_t i = 0; i < failover->n; i++)
-                n_down += failover->targets[failover->order[i]].health == TARGET_DOWN;
-        if (failover->n > 1)
-                (void)fprintf(to, " (number %u of %u%s", number_of(failover) + 1U, failover->n, n_down > 0 ? "" : ")");
-        if (failover->n > 1 && n_down > 0)
-                (void)fprintf(to, ", %u down)", n_down);
+        for (uint8_t i = 0; i < failover->n; i++) {
+                const TargetState *target = &failover->targets[failover->order[i]];
+
+                n_down += target->health == TARGET_DOWN;
+                n_drained += target->drained;
+        }
+        if (failover->n <= 1)
+                return;
+        (void)fprintf(to, " (number %u of %u", number_of(failover) + 1U, failover->n);
+        if (n_down > 0)
+                (void)fprintf(to, ", %u down", n_down);
+        if (n_drained > 0)
+                (void)fprintf(to, ", %u drained", n_drained);
+        (void)fputc(')', to);
 }
 
 /* All of them; what does not fit into the line is cut off. */

@@ -229,13 +229,11 @@ Targets *targets_free(Targets *targets)
 }
 
 /* The number of the endpoint that a name has already; UPSTREAM_TARGETS_MAX: it is new. */
-static uint8_t find_target(const Targets *targets, unsigned name, const Endpoint *endpoint)
+static uint8_t find_target(const Targets *targets, unsigned name, const Failover *before, const Endpoint *endpoint)
 {
-        const Failover *failover = &targets->names[name];
-
-        for (uint8_t i = 0; i < failover->n; i++)
-                if (endpoint_equal(&targets_state(targets, name, failover->order[i])->endpoint, endpoint))
-                        return failover->order[i];
+        for (uint8_t i = 0; i < before->n; i++)
+                if (endpoint_equal(&targets_state(targets, name, before->order[i])->endpoint, endpoint))
+                        return before->order[i];
         return UPSTREAM_TARGETS_MAX;
 }
 
@@ -261,7 +259,7 @@ static void number_targets(Targets *targets, unsigned name, const EndpointList *
         Failover *failover = &targets->names[name], before = *failover;
 
         for (uint8_t i = 0; i < list->n; i++) {
-                uint8_t target = find_target(targets, name, &list->items[i]);
+                uint8_t target = find_target(targets, name, &before, &list->items[i]);
 
                 if (target == UPSTREAM_TARGETS_MAX) {
                         target = before.n == 1 && list->n == 1 ? before.order[0] : free_target(&before, failover, i);
@@ -277,7 +275,33 @@ static bool is_target(const Failover *failover, uint8_t target)
         return memchr(failover->order, target, failover->n);
 }
 
-void targets_set(Targets *targets, unsigned name, const Settings *settings)
+void targets_drain(Targets *targets, unsigned name, const Drained *drained)
+{
+        Failover *failover = &targets->names[name];
+
+        for (uint8_t i = 0; i < failover->n; i++) {
+                uint8_t target = failover->order[i];
+                bool was = failover->targets[target].drained,
+                     is = drained_has(drained, &targets_state(targets, name, target)->endpoint);
+
+                failover->targets[target].drained = is;
+                if (was != is)
+                        say(targets, name, target, is ? SENTENCE_UPSTREAM_DRAINED : SENTENCE_UPSTREAM_UNDRAINED);
+        }
+        look(targets, name, true);
+}
+
+bool targets_have(const Targets *targets, const Endpoint *endpoint)
+{
+        for (unsigned name = 0; name < targets->n; name++)
+                for (uint8_t i = 0; i < targets->names[name].n; i++)
+                        if (endpoint_same(&targets_state(targets, name, targets->names[name].order[i])->endpoint,
+                                          endpoint))
+                                return true;
+        return false;
+}
+
+void targets_set(Targets *targets, unsigned name, const Settings *settings, const Drained *drained)
 {
         Failover *failover = &targets->names[name];
         const ProbePayload none = {0};
@@ -301,7 +325,7 @@ void targets_set(Targets *targets, unsigned name, const Settings *settings)
                 upstreams_set(targets->upstreams, index, &settings->upstream.items[i]);
         }
         targets->setting = false;
-        look(targets, name, true);
+        targets_drain(targets, name, drained);
 }
 
 void targets_presume(Targets *targets, const Restore *restore)

@@ -6,6 +6,7 @@
  */
 #include <systemd/sd-event.h>
 
+#include "daemon/drained.h"
 #include "daemon/failover.h"
 #include "daemon/restore.h"
 #include "daemon/settings.h"
@@ -21,7 +22,13 @@ Targets *targets_free(Targets *targets);
 DEFINE_CLEANUP(Targets, targets_free)
 
 /* What the configuration says of a name. Names of hosts are asked for now. */
-void targets_set(Targets *targets, unsigned name, const Settings *settings);
+void targets_set(Targets *targets, unsigned name, const Settings *settings, const Drained *drained);
+
+/* Which of them somebody wants to be left. */
+void targets_drain(Targets *targets, unsigned name, const Drained *drained);
+
+/* Has any name this upstream? */
+bool targets_have(const Targets *targets, const Endpoint *endpoint);
 
 /* Where they were in an earlier process: good until something else is known. */
 void targets_presume(Targets *targets, const Restore *restore);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "wire/address.h"
 
@@ -152,6 +153,13 @@ int endpoint_parse(const char *text, Endpoint *ret, const char **ret_why)
 bool endpoint_equal(const Endpoint *a, const Endpoint *b)
 {
         return strcmp(a->host, b->host) == 0 && a->port == b->port;
+}
+
+bool endpoint_same(const Endpoint *a, const Endpoint *b)
+{
+        if (a->literal.family != 0 && b->literal.family != 0)
+                return address_equal(&a->literal, &b->literal);
+        return strcasecmp(a->host, b->host) == 0 && a->port == b->port;
 }
 
 int endpoint_list_add(const char *text, EndpointList *to, const char **ret_why)

@@ -106,6 +106,7 @@ const char *address_source_refusal(struct in_addr address, uint16_t port);
 
 bool address_equal(const Address *a, const Address *b);
 bool endpoint_equal(const Endpoint *a, const Endpoint *b); /* as they were written */
+bool endpoint_same(const Endpoint *a, const Endpoint *b);  /* they mean the same, however it was written */
 
 /* `192.0.2.10:62000`, `[2001:db8::5%eth0]:41001`, `[2001:db8::5]` without a port, `-` for no address. Return the
  * buffer. */

@@ -7,6 +7,8 @@ Runs as root in namespaces of its own, as test_daemon.py does. UDP46_BINARY is t
 not allowed here.
 """
 
+import os
+import shutil
 import signal
 import socket
 import threading
@@ -16,6 +18,7 @@ import test_daemon as world
 from test_daemon import Upstream, fields, next_port, wait_until
 from test_store import Keeping
 
+DRAINED = '/run/udp46/drained'
 QUICK = 'FailoverTimeoutSec=1500ms\nFailbackDelaySec=2s\nLogLevel=debug\n'
 
 
@@ -31,6 +34,15 @@ class Home(Upstream):
 
 
 class Homes(world.TestCase):
+    def drain(self, *lines):
+        """What `udp46ctl drain` writes."""
+        if not os.path.isdir(os.path.dirname(DRAINED)):
+            os.mkdir(os.path.dirname(DRAINED))
+            self.addCleanup(shutil.rmtree, os.path.dirname(DRAINED))
+        with open(DRAINED + '.new', 'w', encoding='utf-8') as file:
+            file.write(''.join(f'{line}\n' for line in lines))
+        os.rename(DRAINED + '.new', DRAINED)
+
     def home(self, name, **kwargs):
         home = Home(name, **kwargs)
         self.addCleanup(home.close)
@@ -55,7 +67,7 @@ class Homes(world.TestCase):
         return time.monotonic() - begin
 
 
-class Failover(Homes):
+class Relaying(Homes):
     def setUp(self):
         super().setUp()
         self.http = next_port()
@@ -81,6 +93,8 @@ class Failover(Homes):
         labels = f'{{name="relay",upstream="{home.name}"}}' if home else '{name="relay"}'
         return world.metrics(self.http)[f'udp46_upstream_{name}{labels}']
 
+
+class Failover(Relaying):
     def test_one_that_falls_silent_is_left(self):
         """Within the time-out and a look; every session goes over, and keeps its port."""
         one, two = self.home('one'), self.home('two')
@@ -341,6 +355,101 @@ class Failover(Homes):
         self.assertIn(f'upstream=[::1]:{ports[0]}', self.daemon.wait_line(f'session closed .*127.0.0.1:{ports[0]} '))
 
 
+class Drained(Relaying):
+    """Somebody takes an upstream out for a while"""
+
+    def drain_now(self, *lines):
+        self.drain(*lines)
+        n = len(self.daemon.find('configuration reloaded'))
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_line('configuration reloaded', n=n + 1)
+
+    def test_its_sessions_go_over_and_come_back(self):
+        one, two = self.home('one'), self.home('two')
+        self.begin(one, two)
+        clients = [self.client(self.port) for _ in range(5)]
+        for i, client in enumerate(clients):
+            self.assertEqual(self.answerer(client, b'%d' % i), 'one')
+        self.drain_now('# for the night', one.name)
+        n = len(one.received)
+        for i, client in enumerate(clients):
+            self.assertEqual(self.answerer(client, b'%d' % i), 'two')
+            self.assertEqual(one.leg_of(b'%d' % i), two.leg_of(b'%d' % i))
+        self.assertEqual(self.answerer(self.client(self.port)), 'two')
+        self.assertEqual(len(one.received), n)
+        line = fields(self.daemon.wait_line('<5>upstream is drained '))
+        self.assertEqual(line, {'listener_name': 'relay', 'upstream_name': one.name, 'upstream': one.name})
+        self.assertEqual(self.daemon.find('upstream is down|upstream not drained'), [])
+        self.drain_now(one.name)
+        self.assertEqual(len(self.daemon.find('upstream is drained')), 1)  # it is no news
+        os.unlink(DRAINED)
+        self.reload(one, two)
+        self.assertEqual(fields(self.daemon.wait_line('<5>upstream is no longer drained '))['upstream'], one.name)
+        self.assertEqual(self.answerer(self.client(self.port)), 'one')
+        for client in clients:
+            self.carried_to(client, 'one', 4)
+
+    def test_its_sessions_may_stay(self):
+        one, two = self.home('one'), self.home('two')
+        self.begin(one, two, config=QUICK + 'FailoverSessions=stay\n')
+        old = self.client(self.port)
+        self.assertEqual(self.answerer(old), 'one')
+        self.drain_now(one.name)
+        self.assertEqual((self.answerer(old), self.answerer(self.client(self.port))), ('one', 'two'))
+
+    def test_from_the_start(self):
+        """The file is there before the relay, and names what it does not have."""
+        one, two = self.home('one'), self.home('two')
+        self.drain('nonsense:', one.name, '[2001:db8::9]:51820', '192.0.2.1:7')
+        self.begin(one, two)
+        self.assertEqual(self.answerer(self.client(self.port)), 'two')
+        told = [fields(line) for line in self.daemon.find('<4>upstream not drained')]
+        self.assertEqual([line['upstream_name'] for line in told], ['nonsense:', '192.0.2.1:7', '[2001:db8::9]:51820'])
+        self.assertEqual(told[2]['reason'], 'no listener has this upstream')
+        self.assertEqual(one.received, [])
+
+    def test_all_of_them(self):
+        """There is no other: it goes on as if none were."""
+        one, two = self.home('one'), self.home('two')
+        self.begin(one, two)
+        client = self.client(self.port)
+        self.assertEqual(self.answerer(client), 'one')
+        self.drain_now(one.name, two.name)
+        self.assertEqual(self.answerer(client), 'one')
+        self.assertEqual(self.answerer(self.client(self.port)), 'one')
+
+    def test_a_file_that_cannot_be_read(self):
+        one, two = self.home('one'), self.home('two')
+        self.begin(one, two)
+        self.drain_now(one.name)
+        os.unlink(DRAINED)
+        os.mkfifo(DRAINED)
+        self.reload(one, two)
+        line = fields(self.daemon.wait_line('<4>upstream not drained '))
+        self.assertEqual(line, {'reason': f'{DRAINED}: not a regular file'})
+        self.assertEqual(self.answerer(self.client(self.port)), 'two')
+
+    def test_beside_a_mistake_in_the_configuration(self):
+        one, two = self.home('one'), self.home('two')
+        self.begin(one, two)
+        self.write_config('nonsense\n')
+        self.drain(one.name)
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_line('reload failed')
+        self.daemon.wait_line('upstream is drained')
+        self.assertEqual(self.answerer(self.client(self.port)), 'two')
+
+    def test_in_another_place_of_the_list(self):
+        """It is the upstream that is drained, not its place."""
+        one, two, three = self.home('one'), self.home('two'), self.home('three')
+        self.begin(one, two)
+        self.drain_now(one.name)
+        self.reload(three, one, two)
+        self.assertEqual(self.answerer(self.client(self.port)), 'three')
+        self.reload(one, three)
+        self.assertEqual(self.answerer(self.client(self.port)), 'three')
+
+
 class Afterwards(Keeping, Homes):
     """A new process leaves sessions where they are, and finds out anew what is down."""
 
@@ -361,6 +470,30 @@ class Afterwards(Keeping, Homes):
         self.assertEqual(two.leg_of(b'after'), one.leg_of(b'first'))
         self.carried_to(self.client(self.port), 'two', 8)
         self.assertEqual(self.answerer(old), 'two')
+
+    def test_who_is_drained_stays_so(self):
+        """And is not down for it when that ends."""
+        one, two = self.home('one'), self.home('two')
+        listener = self.listener()
+        config = f'[Relay]\nUpstream={one.name}\nUpstream={two.name}\nFailbackDelaySec=1h\nLogLevel=debug\n'
+        daemon = self.serve(listener, config=config)
+        old, port = self.client(listener.getsockname()[1]), listener.getsockname()[1]
+        self.assertEqual(self.answerer(old, b'first'), 'one')
+        self.drain(one.name)
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_line('upstream is drained')
+        self.assertEqual(self.answerer(old, b'second'), 'two')
+        self.parked(1)
+        self.kill(daemon)
+        daemon = self.serve(listener, config=config)
+        daemon.wait_line('sessions restored sessions=1 ')
+        self.assertEqual(self.answerer(old, b'third'), 'two')
+        self.assertEqual(two.leg_of(b'third'), one.leg_of(b'first'))
+        self.assertEqual(self.answerer(self.client(port)), 'two')
+        self.drain()
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_line('upstream is no longer drained')
+        self.assertEqual(self.answerer(self.client(port)), 'one')
 
 
 def main():
