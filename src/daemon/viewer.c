@@ -135,6 +135,7 @@ static void fill_targets(const Viewer *viewer, unsigned name, ViewName *to)
                                     .health = target_health_names[target->health],
                                     .down = target->health == TARGET_DOWN,
                                     .chosen = number == failover->chosen,
+                                    .drained = target->drained,
                                     .sessions = workers_sessions_at(viewer->workers, name, number),
                                     .icmp_errors = target->seen.icmp_errors};
                 (void)endpoint_format(one->upstream, &state->endpoint);

@@ -213,11 +213,12 @@ static json_t *targets_array(const ViewName *name)
 
                 (void)json_array_append_new(
                                 array,
-                                json_pack("{s:s, s:o, s:s, s:b, s:o, s:o}", "upstream", target->upstream, "address",
+                                json_pack("{s:s, s:o, s:s, s:b, s:b, s:o, s:o}", "upstream", target->upstream,
+                                          "address",
                                           target->address.family ? json_string(address_format(text, &target->address))
                                                                  : json_null(),
-                                          "state", target->health, "chosen", target->chosen, "sessions",
-                                          json_number(target->sessions), "icmp_errors",
+                                          "state", target->health, "chosen", target->chosen, "drained", target->drained,
+                                          "sessions", json_number(target->sessions), "icmp_errors",
                                           json_number(target->icmp_errors)));
         }
         return array;

@@ -60,6 +60,7 @@
         X(UPSTREAM_SESSIONS, "gauge", "udp46_upstream_sessions", "Sessions that are carried to an upstream.")         \
         X(UPSTREAM_DOWN, "gauge", "udp46_upstream_down", "1 if it is asked and does not answer.")                     \
         X(UPSTREAM_CHOSEN, "gauge", "udp46_upstream_chosen", "1 for the upstream that new sessions go to.")           \
+        X(UPSTREAM_DRAINED, "gauge", "udp46_upstream_drained", "1 if it is left on purpose.")                         \
         X(UPSTREAM_ICMP, "counter", "udp46_upstream_icmp_errors_total", "ICMP errors that came back from it.")        \
         X(FAILOVERS, "counter", "udp46_upstream_failovers_total", "Times that another upstream was chosen.")          \
         X(REPLY_AGE, "gauge", "udp46_upstream_reply_age_seconds",                                                     \
@@ -504,6 +505,11 @@ static double target_chosen(const ViewTarget *target)
         return target->chosen;
 }
 
+static double target_drained(const ViewTarget *target)
+{
+        return target->drained;
+}
+
 static double target_icmp(const ViewTarget *target)
 {
         return (double)target->icmp_errors;
@@ -535,6 +541,7 @@ static void write_targets(FILE *to, const View *view)
         each_target(to, view, METRIC_UPSTREAM_SESSIONS, target_sessions);
         each_target(to, view, METRIC_UPSTREAM_DOWN, target_down);
         each_target(to, view, METRIC_UPSTREAM_CHOSEN, target_chosen);
+        each_target(to, view, METRIC_UPSTREAM_DRAINED, target_drained);
         each_target(to, view, METRIC_UPSTREAM_ICMP, target_icmp);
         each_name(to, view, METRIC_FAILOVERS, failovers);
 }

@@ -391,6 +391,49 @@ static void write_upstreams(const Page *page, FILE *to)
         (void)fputs("</section>\n", to);
 }
 
+/* --- where they could be carried to --- */
+
+static void write_target(FILE *to, const ViewName *name, const ViewTarget *target, const Column columns[static 5])
+{
+        char address[ADDRESS_TEXT_MAX];
+
+        row_begin(to);
+        html_text(to, target->upstream);
+        if (target->address.family == 0)
+                (void)fputs("<small class=\"some\">no address yet</small>", to);
+        else if (strcmp(address_format(address, &target->address), target->upstream) != 0)
+                small_text(to, address);
+        next_cell(to, &columns[1], true);
+        html_text(to, name->name);
+        next_cell(to, &columns[2], false);
+        (void)fprintf(to, target->down ? "<span class=\"some\">%s</span>" : "%s", target->health);
+        (void)fputs(target->drained ? ", drained" : "", to);
+        (void)fputs(target->chosen ? ", chosen" : "", to);
+        count_cell(to, &columns[3], target->sessions);
+        count_cell(to, &columns[4], target->icmp_errors);
+        row_end(to);
+}
+
+/* Only of names that have several: of one alone everything is said above. */
+static void write_targets(const Page *page, FILE *to)
+{
+        static const Column columns[] = {
+                        {"Upstream", ""}, {"Listeners", ""}, {"State", ""}, {"Sessions", "n"}, {"ICMP errors", "n"}};
+        unsigned most = 0;
+
+        for (size_t i = 0; i < page->view->n_names; i++)
+                most = page->view->names[i].n_targets > most ? page->view->names[i].n_targets : most;
+        if (most < 2)
+                return;
+        (void)fputs("<section aria-labelledby=\"failover\"><h2 id=\"failover\">Several upstreams</h2>", to);
+        table_begin(to, "In order of preference. New sessions go to the chosen one.", columns, ELEMENTSOF(columns));
+        for (size_t i = 0; i < page->view->n_names; i++)
+                for (unsigned k = 0; page->view->names[i].n_targets > 1 && k < page->view->names[i].n_targets; k++)
+                        write_target(to, &page->view->names[i], &page->view->names[i].targets[k], columns);
+        table_end(to);
+        (void)fputs("</section>\n", to);
+}
+
 /* --- listeners --- */
 
 static const ViewName *find_name(const View *view, const char *name)
@@ -686,6 +729,7 @@ static void write_page(const Page *page, FILE *to)
         write_facts(page, to);
         write_traffic(page, to);
         write_upstreams(page, to);
+        write_targets(page, to);
         write_listeners(page, to);
         write_drops(page, to);
         write_sessions(page, to);

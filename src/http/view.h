@@ -23,6 +23,7 @@ typedef struct ViewTarget {
         Address address;    /* family 0: not known */
         const char *health; /* unknown, up or down */
         bool down, chosen;  /* it does not answer; new sessions go there */
+        bool drained;       /* somebody wants it to be left */
         uint64_t sessions, icmp_errors;
 } ViewTarget;
 

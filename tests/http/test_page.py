@@ -15,6 +15,7 @@ import html.parser
 import os
 import pathlib
 import re
+import shutil
 import socket
 import sys
 import threading
@@ -420,6 +421,32 @@ class Numbers(TestCase):
                 self.assertEqual(row['Sessions'].values[0], metrics.sum('udp46_sessions', name=name))
         self.assertEqual([row['Sessions'].text == 'shared' for row in page.rows('Listeners')], [False, False, True])
         self.look()
+
+    def test_several_upstreams(self):
+        """Which of them is drained, down, chosen; one alone is told without that table."""
+        one, two, three = self.upstream(), self.upstream(), self.upstream()
+        os.mkdir('/run/udp46')
+        self.addCleanup(shutil.rmtree, '/run/udp46')
+        with open('/run/udp46/drained', 'w', encoding='ascii') as file:
+            file.write(one.name + '\n')
+        self.serve(three)
+        self.assertNotIn('Several upstreams', self.page().root.text)
+        port = self.serve(one, '--upstream', two.name, '--upstream', three.name)
+        self.speak(port)
+        test_daemon.wait_until(lambda: self.page().rows('Several upstreams')[1]['State'].text == 'up, chosen')
+        rows = self.page().rows('Several upstreams')
+        self.assertEqual([row['Upstream'].text for row in rows], [one.name, two.name, three.name])
+        self.assertEqual([row['State'].text for row in rows], ['unknown, drained', 'up, chosen', 'unknown'])
+        self.assertEqual([row['Sessions'].values for row in rows], [[0], [1], [0]])
+        metrics = self.metrics()
+        for row in rows:
+            self.assertEqual(row['Sessions'].values[0], metrics.sum('udp46_upstream_sessions', upstream=row['Upstream'].text))
+            self.assertEqual('drained' in row['State'].text,
+                             metrics.sum('udp46_upstream_drained', upstream=row['Upstream'].text) == 1)
+        for width in 1200, 390:
+            self.browser.size(width, 844, mobile=width < 500)
+            self.look()
+            self.assertLessEqual(self.browser.script('return document.documentElement.scrollWidth'), width)
 
 
 class Reading(TestCase):

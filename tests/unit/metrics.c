@@ -117,6 +117,23 @@ START_TEST(the_last_reload)
 }
 END_TEST
 
+START_TEST(each_upstream_of_a_name)
+{
+        init();
+        names[0].n_targets = 2;
+        names[0].targets[0] = (ViewTarget){.upstream = "[2001:db8::1]:1", .drained = true, .sessions = 4};
+        names[0].targets[1] = (ViewTarget){.upstream = "[2001:db8::2]:1", .chosen = true, .down = true};
+        (void)written();
+        check_has("\nudp46_upstream_drained{name=\"relay\",upstream=\"[2001:db8::1]:1\"} 1\n");
+        check_has("\nudp46_upstream_drained{name=\"relay\",upstream=\"[2001:db8::2]:1\"} 0\n");
+        check_has("\nudp46_upstream_chosen{name=\"relay\",upstream=\"[2001:db8::1]:1\"} 0\n");
+        check_has("\nudp46_upstream_chosen{name=\"relay\",upstream=\"[2001:db8::2]:1\"} 1\n");
+        check_has("\nudp46_upstream_down{name=\"relay\",upstream=\"[2001:db8::2]:1\"} 1\n");
+        check_has("\nudp46_upstream_sessions{name=\"relay\",upstream=\"[2001:db8::1]:1\"} 4\n");
+        unit_text_done(&text);
+}
+END_TEST
+
 /* On different devices: one label, one series. */
 START_TEST(places_with_one_address_add_up)
 {
@@ -172,4 +189,4 @@ END_TEST
 
 UNIT_SUITE("http/metrics", UNIT_TEST(labels_are_escaped), UNIT_TEST(every_line_is_a_sample_or_a_comment),
            UNIT_TEST(numbers), UNIT_TEST(buckets_are_cumulative), UNIT_TEST(places_with_one_address_add_up),
-           UNIT_TEST(the_last_reload), UNIT_TEST(one_session))
+           UNIT_TEST(each_upstream_of_a_name), UNIT_TEST(the_last_reload), UNIT_TEST(one_session))

@@ -489,6 +489,7 @@ class Afterwards(Keeping, Homes):
         daemon.wait_line('sessions restored sessions=1 ')
         self.assertEqual(self.answerer(old, b'third'), 'two')
         self.assertEqual(two.leg_of(b'third'), one.leg_of(b'first'))
+        self.manager.wait_for(r'STATUS=.*\(number 2 of 2, 1 drained\)')
         self.assertEqual(self.answerer(self.client(port)), 'two')
         self.drain()
         daemon.signal(signal.SIGHUP)
