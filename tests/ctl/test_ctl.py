@@ -1105,7 +1105,7 @@ class Check(CtlTest):
     def test_configuration(self):
         self.relay_that_works()
         self.systemd()
-        self.write_config('[Relay]\nUpstream=nonsense\n')
+        self.write_config('[Relay]\nUpstream=nonsense:\n')
         self.assertIn(f'{self.config_path}:2: Upstream=nonsense', self.check('configuration')['configuration']['fact'])
         self.systemd(f'{world.BINARY} --config /dev/null')
         self.assertIn('Upstream=', self.check('configuration')['configuration']['fact'])
@@ -1119,7 +1119,7 @@ class Check(CtlTest):
     def test_a_configuration_with_mistakes_while_the_relay_works(self):
         """Nothing is to be started."""
         self.relay_that_works()
-        self.write_config('[Relay]\nUpstream=nonsense\n')
+        self.write_config('[Relay]\nUpstream=nonsense:\n')
         for state, word in ('active', 'reload'), ('inactive', 'start'), ('failed', 'start'):
             with self.subTest(state):
                 self.systemd(service=state)
