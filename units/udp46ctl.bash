@@ -4,8 +4,8 @@
 _udp46ctl()
 {
     local word=$2 previous=$3 choice each command=
-    local commands="status sessions dump top metrics check"
-    local options="--socket= --url= --color= --no-pager --version --help -h"
+    local commands="status sessions dump top metrics check drain undrain"
+    local options="--socket= --color= --no-pager --version --help -h"
 
     # "=" is a word of its own where COMP_WORDBREAKS has it
     if [ "$word" = = ]; then
@@ -17,9 +17,12 @@ _udp46ctl()
     for each in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         [[ " $commands " != *" $each "* ]] || command=$each
     done
-    [[ $command == @(status|metrics|check) ]] || options+=" --client= --listener= --sort="
-    [[ $command == @(status|top|metrics|check) ]] || options+=" --limit="
-    [[ $command == @(status|sessions|dump|metrics|check) ]] || options+=" --interval="
+    [[ $command == @(drain|undrain) ]] || options+=" --url="
+    [[ $command == @(status|metrics|check|drain|undrain) ]] || options+=" --client= --listener= --sort="
+    [[ $command == @(status|top|metrics|check|drain|undrain) ]] || options+=" --limit="
+    [[ $command == @(status|sessions|dump|metrics|check|drain|undrain) ]] || options+=" --interval="
+    [[ -n $command && $command != undrain ]] || options+=" --all"
+    [[ -n $command && $command != drain ]] || options+=" --force"
     [[ $command == @(dump|top|metrics) ]] || options+=" --json="
     [[ $command == @(status|metrics) ]] || options+=" --no-legend"
     case $previous in

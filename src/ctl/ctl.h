@@ -34,3 +34,4 @@ int sessions_run(Ctl *ctl); /* sessions and dump */
 int top_run(Ctl *ctl);
 int metrics_run(Ctl *ctl);
 int check_run(Ctl *ctl);
+int drain_run(Ctl *ctl); /* drain and undrain */

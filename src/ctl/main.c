@@ -36,6 +36,7 @@ int ctl_fail(const Ctl *ctl)
 static int (*const commands[N_COMMANDS])(Ctl *ctl) = {
                 [COMMAND_STATUS] = status_run, [COMMAND_SESSIONS] = sessions_run, [COMMAND_DUMP] = sessions_run,
                 [COMMAND_TOP] = top_run,       [COMMAND_METRICS] = metrics_run,   [COMMAND_CHECK] = check_run,
+                [COMMAND_DRAIN] = drain_run,   [COMMAND_UNDRAIN] = drain_run,
 };
 
 static int refuse(char *problems)

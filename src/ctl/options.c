@@ -21,6 +21,8 @@ static const struct {
                 [COMMAND_TOP] = {"top", "the busiest sessions, live; q quits, b i a c sort"},
                 [COMMAND_METRICS] = {"metrics", "what a Prometheus would get"},
                 [COMMAND_CHECK] = {"check", "walk the way of a datagram, and name the first step that fails"},
+                [COMMAND_DRAIN] = {"drain", "leave these upstreams until undrain or a reboot; none: which are left"},
+                [COMMAND_UNDRAIN] = {"undrain", "use these upstreams again"},
 };
 
 typedef enum OptionId {
@@ -31,6 +33,8 @@ typedef enum OptionId {
         OPTION_LIMIT,
         OPTION_SORT,
         OPTION_INTERVAL,
+        OPTION_ALL,
+        OPTION_FORCE,
         OPTION_JSON,
         OPTION_COLOR,
         OPTION_NO_PAGER,
@@ -42,6 +46,7 @@ typedef enum OptionId {
 
 #define OF(command) (UINT32_C(1) << COMMAND_##command)
 #define OF_ALL UINT32_MAX
+#define OF_DRAINS (OF(DRAIN) | OF(UNDRAIN))
 
 /* argument NULL: a switch; with `|` in it: one of these. */
 static const struct {
@@ -49,7 +54,7 @@ static const struct {
         uint32_t commands;
 } options[N_OPTIONS] = {
                 [OPTION_SOCKET] = {"socket", "path", OPTIONS_SOCKET_DEFAULT, "the Unix socket that is asked", OF_ALL},
-                [OPTION_URL] = {"url", "http://host:port", NULL, "ask there instead, over TCP", OF_ALL},
+                [OPTION_URL] = {"url", "http://host:port", NULL, "ask there instead, over TCP", ~OF_DRAINS},
                 [OPTION_CLIENT] = {"client", "A.B.C.D[:port]", NULL, "only this client's sessions",
                                    OF(SESSIONS) | OF(DUMP) | OF(TOP)},
                 [OPTION_LISTENER] = {"listener", "A.B.C.D:port", NULL, "only this listener's sessions",
@@ -58,12 +63,14 @@ static const struct {
                 [OPTION_SORT] = {"sort", "bytes|age|idle|client", NULL, "most, oldest, longest or lowest first",
                                  OF(SESSIONS) | OF(DUMP) | OF(TOP)},
                 [OPTION_INTERVAL] = {"interval", "span", "2s", "how often it is drawn", OF(TOP)},
+                [OPTION_ALL] = {"all", NULL, NULL, "all that are drained", OF(UNDRAIN)},
+                [OPTION_FORCE] = {"force", NULL, NULL, "also the last one of a listener", OF(DRAIN)},
                 [OPTION_JSON] = {"json", "short|pretty", NULL, "JSON instead of text",
-                                 OF(STATUS) | OF(SESSIONS) | OF(CHECK)},
+                                 OF(STATUS) | OF(SESSIONS) | OF(CHECK) | OF_DRAINS},
                 [OPTION_COLOR] = {"color", "auto|always|never", "auto", "colours", OF_ALL},
                 [OPTION_NO_PAGER] = {"no-pager", NULL, NULL, "do not pipe what is long into a pager", OF_ALL},
                 [OPTION_NO_LEGEND] = {"no-legend", NULL, NULL, "neither column titles nor a sum below",
-                                      OF(SESSIONS) | OF(DUMP) | OF(TOP) | OF(CHECK)},
+                                      OF(SESSIONS) | OF(DUMP) | OF(TOP) | OF(CHECK) | OF_DRAINS},
                 [OPTION_VERSION] = {"version", NULL, NULL, "print the version and exit", OF_ALL},
                 [OPTION_HELP] = {"help", NULL, NULL, "print this help and exit", OF_ALL},
 };
@@ -213,6 +220,10 @@ static void take_switch(Parser *parser, OptionId id)
                 parser->options->no_pager = true;
         else if (id == OPTION_NO_LEGEND)
                 parser->options->no_legend = true;
+        else if (id == OPTION_ALL)
+                parser->options->all = true;
+        else if (id == OPTION_FORCE)
+                parser->options->force = true;
         else if (id == OPTION_VERSION)
                 parser->options->version = true;
         else
@@ -249,8 +260,31 @@ static void take_option(Parser *parser, OptionId id, const char *value)
         }
 }
 
+static bool takes_upstreams(const Options *taken)
+{
+        return taken->command == COMMAND_DRAIN || taken->command == COMMAND_UNDRAIN;
+}
+
+static void take_upstream(Parser *parser, const char *word)
+{
+        Options *taken = parser->options;
+        Endpoint endpoint;
+        const char *why;
+
+        if (endpoint_parse(word, &endpoint, &why) < 0)
+                complain(parser, "%s: %s", word, why);
+        else if (taken->n_upstreams == OPTIONS_UPSTREAMS_MAX)
+                complain(parser, "%s: more than %d upstreams", word, OPTIONS_UPSTREAMS_MAX);
+        else
+                taken->upstreams[taken->n_upstreams++] = word;
+}
+
 static void take_command(Parser *parser, const char *word)
 {
+        if (parser->command_seen && takes_upstreams(parser->options)) {
+                take_upstream(parser, word);
+                return;
+        }
         if (parser->command_seen) {
                 complain(parser, "%s: only one command at a time", word);
                 return;
@@ -311,6 +345,9 @@ unsigned options_parse(Options *ret, int argc, char *const *argv, FILE *problems
                         take_command(&parser, argv[i++]);
         if (ret->url && (parser.seen & (UINT32_C(1) << OPTION_SOCKET)))
                 complain(&parser, "--url=%s: not together with --socket", ret->url);
+        if (ret->command == COMMAND_UNDRAIN && !ret->help && !ret->version && ret->all == (ret->n_upstreams > 0))
+                complain(&parser, "undrain: %s",
+                         ret->all ? "upstreams or --all, not both" : "which upstream, or --all?");
         for (int id = 0; id < N_OPTIONS && !ret->help && !ret->version; id++)
                 if ((parser.seen & (UINT32_C(1) << id)) && !(options[id].commands & (UINT32_C(1) << ret->command)))
                         complain(&parser, "--%s: not for the command %s", options[id].name,
@@ -322,8 +359,9 @@ void options_help(FILE *to)
 {
         char left[64];
 
-        (void)fputs("Usage: udp46ctl [OPTIONS] [COMMAND]\n\n"
-                    "Shows what the relay udp46 does, and helps to find out why it does not.\n\nCommands:\n",
+        (void)fputs("Usage: udp46ctl [OPTIONS] [COMMAND [UPSTREAM...]]\n\n"
+                    "Shows what the relay udp46 does, helps to find out why it does not, and takes upstreams out for a "
+                    "while.\n\nCommands:\n",
                     to);
         for (int i = 0; i < N_COMMANDS; i++)
                 (void)fprintf(to, "  %-31s %s\n", commands[i].name, commands[i].help);

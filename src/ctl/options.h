@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * The command line: one command and options in any order, `--option=value` or `--option value`. Mistakes are lines on
- * `problems`, each naming the text. Commands and options are one table each, from which --help comes; tests/words holds
- * the manual and the completions against them.
+ * The command line: one command, what it is about, and options in any order, `--option=value` or `--option value`.
+ * Mistakes are lines on `problems`, each naming the text. Commands and options are one table each, from which --help
+ * comes; tests/words holds the manual and the completions against them.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,6 +18,8 @@ typedef enum Command {
         COMMAND_TOP,
         COMMAND_METRICS,
         COMMAND_CHECK,
+        COMMAND_DRAIN,
+        COMMAND_UNDRAIN,
         N_COMMANDS
 } Command;
 
@@ -27,7 +29,11 @@ typedef enum SortKey { SORT_BYTES, SORT_AGE, SORT_IDLE, SORT_CLIENT, SORT_NONE }
 typedef enum ColorChoice { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER } ColorChoice;
 
 #define OPTIONS_SOCKET_DEFAULT "/run/udp46/http.sock"
-enum { OPTIONS_SOCKET_MAX = 107, OPTIONS_URL_MAX = 1024 }; /* bytes; the first is what a Unix socket's name may have */
+enum {
+        OPTIONS_UPSTREAMS_MAX = 64,
+        OPTIONS_SOCKET_MAX = 107,
+        OPTIONS_URL_MAX = 1024
+}; /* the last two in bytes; what a Unix socket's name may have */
 
 typedef struct Options {
         Command command;
@@ -39,7 +45,9 @@ typedef struct Options {
         JsonForm json;
         ColorChoice color;
         usec_t interval;
-        bool no_pager, no_legend, version, help;
+        const char *upstreams[OPTIONS_UPSTREAMS_MAX]; /* drain, undrain: endpoints, as they were written */
+        unsigned n_upstreams;
+        bool all, force, no_pager, no_legend, version, help;
 } Options;
 
 /* The number of mistakes. */

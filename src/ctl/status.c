@@ -143,6 +143,40 @@ static void upstream_show(const Ctl *ctl, const json_t *name, bool restored)
         age_show("Last reply", name, "reply_age_seconds", restored ? "none since the restart" : "none yet");
 }
 
+/* One of several. */
+static void target_show(const Ctl *ctl, const json_t *target, size_t number)
+{
+        const char *address = answer_text(target, "address"), *upstream = answer_text(target, "upstream"),
+                   *state = answer_text(target, "state");
+        const uint64_t n = answer_count(target, "sessions"), icmp = answer_count(target, "icmp_errors");
+        const Terminal *terminal = &ctl->terminal;
+        char what[32];
+
+        (void)snprintf(what, sizeof(what), "Number %zu", number);
+        label(what);
+        text_put(stdout, upstream);
+        if (*address && strcmp(address, upstream) != 0) {
+                (void)fputs(", at ", stdout);
+                text_put(stdout, address);
+        }
+        (void)printf(", %s", terminal_shade(terminal, strcmp(state, "down") == 0 ? SHADE_BAD : SHADE_PLAIN));
+        text_put(stdout, *address ? state : "not resolved");
+        (void)fputs(terminal_plain(terminal), stdout);
+        if (json_is_true(answer_part(target, "drained")))
+                (void)printf(", %sdrained%s", terminal_shade(terminal, SHADE_WARN), terminal_plain(terminal));
+        (void)printf("%s, %" PRIu64 " session%s", json_is_true(answer_part(target, "chosen")) ? ", chosen" : "", n,
+                     plural(n));
+        if (icmp > 0)
+                (void)printf(", %" PRIu64 " ICMP error%s", icmp, plural(icmp));
+        (void)putchar('\n');
+}
+
+static void targets_show(const Ctl *ctl, const json_t *targets)
+{
+        for (size_t i = 0; json_array_size(targets) > 1 && i < json_array_size(targets); i++)
+                target_show(ctl, json_array_get(targets, i), i + 1);
+}
+
 static void name_show(const Ctl *ctl, const json_t *name, const json_t *listeners, bool restored)
 {
         const json_t *health = answer_part(name, "health");
@@ -153,6 +187,7 @@ static void name_show(const Ctl *ctl, const json_t *name, const json_t *listener
         text_put(stdout, text);
         health_show(health);
         upstream_show(ctl, name, restored);
+        targets_show(ctl, answer_part(name, "upstreams"));
         sessions_show(name);
         for (size_t i = 0; i < json_array_size(listeners); i++)
                 if (strcmp(answer_text(json_array_get(listeners, i), "name"), text) == 0)

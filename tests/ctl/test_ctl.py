@@ -535,6 +535,7 @@ class CommandLine(CtlTest):
 
     def test_completion(self):
         self.assertEqual(self.complete('st'), ['status'])
+        self.assertEqual(self.complete('un'), ['undrain'])
         self.assertEqual(self.complete('--no-'), ['--no-pager', '--no-legend'])
         self.assertEqual(self.complete('check', '-h'), ['-h'])
         self.assertEqual(self.complete('sessions', 'du'), [], 'one command is enough')
@@ -552,7 +553,7 @@ class CommandLine(CtlTest):
         values = {'--client': '127.0.0.1', '--listener': '127.0.0.1:1', '--limit': '1', '--sort': 'age', '--interval': '1s',
                   '--json': 'short', '--color': 'never', '--url': 'http://127.0.0.1:1', '--socket': '/nowhere'}
         everything = [word for word in self.complete('') if word.startswith('-')]
-        for command in 'status', 'sessions', 'dump', 'top', 'metrics', 'check':
+        for command in 'status', 'sessions', 'dump', 'top', 'metrics', 'check', 'drain', 'undrain':
             taken = [word for word in everything if 'not for the command' not in subprocess.run(
                 [CTL, command, word + values[word[:-1]] if word.endswith('=') else word], capture_output=True, text=True,
                 check=False, env=self.env).stderr]
@@ -794,7 +795,7 @@ class Hostile(CtlTest):
                 server = Server(self.socket, http(json.dumps({'names': [part, part], 'listeners': [part, part],
                                                               'uptime_seconds': part, 'version': part})))
                 try:
-                    for command in ['status'], ['check'], ['check', '--json=pretty'], ['status', '--json=short']:
+                    for command in ['status'], ['check'], ['check', '--json=pretty'], ['status', '--json=short'], ['drain']:
                         done = subprocess.run([CTL, f'--socket={self.socket}', *command], env=self.env, capture_output=True,
                                               timeout=20, check=False)
                         self.assertIn(done.returncode, (0, 3, 4), done)
@@ -808,7 +809,8 @@ class Hostile(CtlTest):
         evil = 'a\x1b[31mb\tc\nd\x9be\u202ef\x7f\u3164\u3000\U000e0041漢'
         session = {key: evil for key in ('session_id', 'listener', 'client_address', 'state', 'created',
                                          'upstream_local_address', 'upstream_remote_address')}
-        name = {'name': evil, 'upstream': evil, 'upstream_address': evil, 'resolve_error': evil, 'listener': evil,
+        upstream = {'upstream': evil, 'address': evil, 'state': evil, 'drained': True, 'chosen': 5, 'sessions': evil}
+        name = {'upstreams': [upstream, upstream, 7], 'name': evil, 'upstream': evil, 'upstream_address': evil, 'resolve_error': evil, 'listener': evil,
                 'client_to_upstream': {'drops': {evil: 7}, 'received': 1}}
         status = {'version': evil, 'names': [name], 'listeners': [name]}
 
@@ -816,7 +818,8 @@ class Hostile(CtlTest):
             path = server.requests[-1]
             http(json.dumps([session] if 'sessions' in path else status) if 'debug' in path else evil)(server, connection)
         self.serve(answer)
-        for command in ['status'], ['sessions'], ['dump'], ['top'], ['check'], ['check', '--json=pretty'], ['sessions', '--json=short']:
+        for command in ['status'], ['sessions'], ['dump'], ['top'], ['check'], ['check', '--json=pretty'], ['sessions', '--json=short'], \
+                ['drain'], ['drain', '--json=pretty']:
             with self.subTest(command):
                 done = subprocess.run([CTL, f'--socket={self.socket}', *command], env=self.env, capture_output=True,
                                       timeout=20, check=False)
@@ -1019,6 +1022,168 @@ class Live(CtlTest):
         self.assertEqual(screen.wait(3), 0)
         self.assertEqual(termios.tcgetattr(screen.slave), screen.before)
         server.ended.set()
+
+
+class Drain(CtlTest):
+    """Upstreams taken out and back; systemctl is one that reloads this relay"""
+
+    FILE = pathlib.Path('/run/udp46/drained')
+
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(shutil.rmtree, self.FILE.parent, ignore_errors=True)
+        self.homes = [self.upstream(answer=lambda data: data) for _ in range(3)]
+        self.names = [home.name for home in self.homes]
+        self.port, _ = self.begin(None, n=2, config='[Relay]\n' + ''.join(f'Upstream={name}\n' for name in self.names)
+                                  + f'[Relay office]\nUpstream={self.names[2]}\n')
+        self.systemctl(f'kill -HUP {self.daemon.process.pid}')
+
+    def systemctl(self, text):
+        self.script('systemctl', f'[ "$*" = "reload udp46.service" ] || exit 9\necho >>{self.directory}/reloads\n{text}\n')
+
+    def reloads(self):
+        path = pathlib.Path(self.directory, 'reloads')
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    def rows(self, *arguments, **kwargs):
+        """{name: (chosen, drained, sessions)} of the listeners named relay"""
+        rows = json.loads(self.out(*arguments, '--json=short', **kwargs))
+        return {row['upstream']: (row['chosen'], row['drained'], row['sessions']) for row in rows if row['name'] == 'relay'}
+
+    def test_drain_and_undrain(self):
+        one, two, three = self.names
+        client, = self.clients(self.port, 2)
+        self.assertEqual(self.rows('drain', one), {one: (False, True, 1), two: (True, False, 0), three: (False, False, 0)})
+        self.assertEqual(self.FILE.read_text(), one + '\n')
+        self.assertEqual(self.FILE.stat().st_mode & 0o7777, 0o644)
+        self.assertEqual(self.FILE.parent.stat().st_mode & 0o7777, 0o755)
+        self.ask(client, b'moves')
+        self.assertIsNotNone(self.homes[1].leg_of(b'moves'))
+        self.assertEqual(self.rows('drain'), {one: (False, True, 0)})
+        self.assertEqual(self.rows('undrain', one), {one: (True, False, 0), two: (False, False, 1), three: (False, False, 0)})
+        self.assertFalse(self.FILE.exists())
+        self.assertEqual(os.listdir(self.FILE.parent), [])
+        self.assertEqual(self.rows('drain'), {})
+
+    def test_as_text(self):
+        one, two, _ = self.names
+        self.clients(self.port, 1)
+        self.assertEqual(self.out('drain'), 'No upstream is drained.\n')
+        self.assertEqual(self.out('drain', '--no-legend'), '')
+        text = self.out('drain', one)
+        self.assertRegex(text, r'^UPSTREAM +LISTENERS +STATE +DRAINED +CHOSEN +SESSIONS\n')
+        self.assertRegex(text, rf'(?m)^{re.escape(one)} +relay +\w+ +yes +no +1$')
+        self.assertRegex(text, rf'(?m)^{re.escape(two)} +relay +\w+ +no +yes +0$')
+        self.assertTrue(text.endswith('\n\n1 session on what is drained.\n'))
+        self.assertEqual(len(self.out('drain').splitlines()), 4)
+        self.assertEqual(len(self.out('drain', '--no-legend').splitlines()), 1)
+        status = self.out('status')
+        self.assertRegex(status, rf'\n +Number 1: {re.escape(one)}, \w+, drained, 1 session\n +Number 2: {re.escape(two)}, '
+                                 r'unknown, chosen, 0 sessions\n +Number 3: ')
+        self.assertEqual(status.count('Number 1'), 1)  # nor is one alone numbered
+
+    def test_under_any_umask(self):
+        self.out('drain', self.names[0], prefix=('sh', '-c', 'umask 077; exec "$@"', 'sh'))
+        self.assertEqual([path.stat().st_mode & 0o777 for path in (self.FILE.parent, self.FILE)], [0o755, 0o644])
+
+    def test_what_stands_there_stays(self):
+        one, two, three = self.names
+        self.FILE.parent.mkdir()
+        self.FILE.write_text(f'# by hand\n  {two}\nnonsense:\n[2001:db8::9]')
+        self.out('drain', one)
+        self.assertEqual(self.FILE.read_text(), f'# by hand\n  {two}\nnonsense:\n[2001:db8::9]\n{one}\n')
+        self.out('drain', one.replace('::', '0:0::'))  # the same
+        self.assertEqual(self.FILE.read_text().count('\n'), 5)
+        self.out('undrain', '[2001:db8:0::9]', two)
+        self.assertEqual(self.FILE.read_text(), f'# by hand\nnonsense:\n{one}\n')
+        self.assertEqual([drained for _, drained, _ in self.rows('undrain', '--all').values()], [False] * 3)
+        self.assertFalse(self.FILE.exists())
+
+    def test_nothing_to_do_is_no_reload(self):
+        self.out('drain', self.names[0])
+        self.out('drain', self.names[0])
+        self.assertEqual(self.reloads(), 1)
+        self.out('undrain', self.names[1])
+        self.assertEqual(self.reloads(), 1)
+
+    def test_refused(self):
+        one, two, three = self.names
+        err = self.complaint('drain', one, '[2001:db8::1]:51820')
+        self.assertIn(f'[2001:db8::1]:51820: no listener has this upstream, but {one}, {two}, {three}\n', err)
+        self.assertIn('no listener has this upstream', self.complaint('undrain', '[2001:db8::1]:51820'))
+        self.assertIn('--force', self.complaint('drain', one, two, three))
+        self.assertIn('listeners named office', self.complaint('drain', three))
+        self.assertFalse(self.FILE.exists())
+        self.assertEqual(self.reloads(), 0)
+        self.out('drain', one)
+        self.out('drain', one)  # it is the last of nothing: it is drained
+        self.assertEqual([drained for _, drained, _ in self.rows('drain', '--force', two, three).values()], [True] * 3)
+        self.clients(self.port, 1)  # for there is no other
+
+    def test_one_that_is_down_is_nowhere_to_go(self):
+        """Nor is one without an address."""
+        with open(self.config_path, 'w', encoding='utf-8') as file:
+            file.write('[Relay]\n' + ''.join(f'Upstream={name}\n' for name in (*self.names[:2], 'nowhere.test:1'))
+                       + 'FailoverTimeoutSec=1500ms\nFailbackDelaySec=1h\n[Relay office]\n')
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_line('configuration reloaded')
+        self.homes[0].answer = lambda data: None
+        client = self.client(self.port)
+
+        def is_left():
+            client.send(b'?')
+            time.sleep(0.1)
+            status = json.loads(self.out('--json=short'))
+            return status['names'][0]['upstreams'][0]['state'] == 'down'
+        world.wait_until(is_left, 15)
+        self.assertIn('--force', self.complaint('drain', self.names[1]))
+        self.out('drain', self.names[0])
+
+    def test_mistakes(self):
+        for arguments, text in ((['drain', '192.0.2.1:1'], '192.0.2.1:1: an IPv4 address'), (['undrain'], 'which upstream'),
+                                (['undrain', '--all', '[::1]:1'], 'not both'),
+                                (['drain', '--all'], '--all: not for the command drain'),
+                                (['undrain', '--all', '--force'], '--force: not for the command undrain'),
+                                (['drain', *(f'[::1]:{i + 1}' for i in range(65))], 'more than 64 upstreams')):
+            self.assertIn(text, self.complaint(*arguments, status=2))
+        self.assertIn('not for the command drain', self.complaint('drain', '--url=http://127.0.0.1:1', where=False, status=2))
+
+    def test_only_root(self):
+        os.chmod(self.socket, 0o666)
+        copy = shutil.copy(CTL, self.bin)
+        self.FILE.parent.mkdir(mode=0o755)
+        nobody = {'prefix': ('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'), 'program': copy}
+        self.assertEqual(self.out('drain', **nobody), 'No upstream is drained.\n')
+        self.assertIn('/run/udp46/drained: Permission denied. Only root', self.complaint('drain', self.names[0], **nobody))
+        self.assertEqual(os.listdir(self.FILE.parent), [])
+
+    def test_without_systemd(self):
+        self.systemctl('echo "System has not been booted with systemd as init system" >&2; exit 1')
+        err = self.complaint('drain', self.names[0])
+        self.assertIn('(System has not been booted', err)
+        self.assertIn('send the relay SIGHUP', err)
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_line('upstream is drained')
+        self.assertTrue(self.rows('drain', self.names[0])[self.names[0]][1])
+
+    def test_a_relay_that_does_not_take_it(self):
+        self.systemctl('exit 0')
+        begin = time.monotonic()
+        self.assertIn('has not taken over', self.complaint('drain', self.names[0]))
+        self.assertLess(time.monotonic() - begin, 10)
+
+    def test_a_file_that_is_none(self):
+        self.FILE.parent.mkdir()
+        os.mkfifo(self.FILE)
+        self.assertIn('not a regular file', self.complaint('drain', self.names[0]))
+        self.assertTrue(self.FILE.exists())
+
+    def test_several_at_once(self):
+        """None takes back what another one has written."""
+        running = [subprocess.Popen([CTL, f'--socket={self.socket}', 'drain', '--force', name], env=self.env,
+                                    stdout=subprocess.DEVNULL) for name in self.names]
+        self.assertEqual([process.wait(20) for process in running], [0] * 3)
+        self.assertEqual(sorted(self.FILE.read_text().split()), sorted(self.names))
 
 
 class Check(CtlTest):

@@ -419,6 +419,31 @@ class Http(Installed):
         for step in report["steps"][:3]:                      # those that ask systemd
             self.assertEqual(step["result"], "ok", step)
 
+    def test_drain(self):
+        """As root, through a real reload; the relay reads what it may not write, and a restart changes nothing."""
+        one, two = f"[{Lab.HOME}]:51820", f"[{Lab.HOME_TOO}]:51821"
+        client = self.relay()
+        self.upstream("away", Lab.HOME_TOO, 51821)
+        self.configure_upstream(more=f"Upstream={two}\n")
+        self.machine.systemctl("reload", "udp46.service")
+        self.assert_relayed(client)
+        rows = json.loads(self.machine.run("udp46ctl", "drain", "--json=short", one).stdout)
+        self.assertEqual([(row["upstream"], row["drained"], row["chosen"]) for row in rows], [(one, True, False), (two, False, True)])
+        self.until_relayed(client, "away")
+        mode = self.machine.run("stat", "--format=%U %G %a", "/run/udp46", "/run/udp46/drained").stdout.splitlines()
+        self.assertEqual(mode, ["root root 755", "root root 644"])
+        for verb in ("restart", "stop"):
+            self.machine.systemctl(verb, "udp46.service")
+            self.assert_relayed(client, "away")
+            self.assert_relayed(self.client(), "away")
+        self.assertIn("1 drained", self.status_text())
+        entry = self.said("upstream is drained")[-1]
+        self.assertEqual(entry["UDP46_UPSTREAM_NAME"], one)
+        self.assertEqual(self.said("upstream not drained"), [])
+        self.machine.run("udp46ctl", "undrain", "--all")
+        self.assert_relayed(self.client())
+        self.assertFalse(self.machine.inside("/run/udp46/drained").exists())
+
     def test_it_makes_way_while_it_answers(self):
         """The unit allows the scheduler's idle policy and the way back, or it is not taken: a host that may not raise
         limits (CAP_SYS_RESOURCE) gives LimitNICE= to nobody."""
