@@ -146,7 +146,7 @@ class Package(LabTest):
         client = self.client()
         self.assert_relayed(client)
         pid = self.machine.show("udp46.service", "MainPID")
-        self.configure("[Relay]\nUpstream=nonsense\n")
+        self.configure("[Relay]\nUpstream=nonsense:\n")
         said = self.upgrade()
         self.assertTrue(self.version().endswith("+later"))
         self.assertIn("udp46.conf:2: Upstream=nonsense", said)
@@ -466,7 +466,7 @@ class Http(Installed):
         report = json.loads(self.machine.run("/usr/bin/udp46ctl", "check", "--json=short").stdout)
         self.assertIsNone(report["first_failure"])            # nobody is blamed in the first minute
         self.assertIn("no datagram has arrived yet", report["steps"][5]["fact"])
-        self.configure("[Relay]\nUpstream=nonsense\n")
+        self.configure("[Relay]\nUpstream=nonsense:\n")
         self.assertEqual(fault(), "configuration")
 
     def test_a_look_starts_the_service(self):

@@ -177,7 +177,7 @@ class State(Installed):
         for n in range(5):
             self.configure_upstream(more=f"MaxSessions={2 * SESSIONS + n}\nSessionTimeoutSec={100 + n}\nLogLevel=debug\n")
             self.machine.systemctl("reload", "udp46.service")
-        self.configure("[Relay]\nUpstream=nonsense\n")
+        self.configure("[Relay]\nUpstream=nonsense:\n")
         self.machine.systemctl("reload", "udp46.service", check=False)
         self.assert_said("reload failed")
         self.machine.systemctl("daemon-reload")
