@@ -20,17 +20,20 @@ static int digit(char c)
 int probe_payload_parse(const char *text, ProbePayload *ret, const char **ret_why)
 {
         ProbePayload payload = {0};
+        int high, low;
 
         for (; *text; text++) {
                 if (*text == ' ' || *text == '\t')
                         continue;
                 *ret_why = "expected hexadecimal digits, two for each byte";
-                if (digit(text[0]) < 0 || digit(text[1]) < 0)
+                high = digit(text[0]);
+                low = high < 0 ? high : digit(text[1]);
+                if (low < 0)
                         return -EINVAL;
                 *ret_why = "longer than 128 bytes";
                 if (payload.n == PROBE_BYTES_MAX)
                         return -EINVAL;
-                payload.bytes[payload.n++] = (uint8_t)(digit(text[0]) << 4 | digit(text[1]));
+                payload.bytes[payload.n++] = (uint8_t)((unsigned)high << 4 | (unsigned)low);
                 text++;
         }
         *ret = payload;
