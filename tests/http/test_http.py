@@ -457,7 +457,7 @@ class Metrics(HttpTestCase):
         self.serve(self.upstream(), '--metrics.session-labels')
         self.ask(self.client(self.port))
         scrape, listed = self.scrape(), {}
-        text, of_sessions = (TOP / 'docs/metrics.md').read_text(encoding='utf-8').split('for each session')
+        text, of_sessions = (TOP / 'docs/metrics.md').read_text(encoding='utf-8').split(', for each session,')
         for part, more in (text, set()), (of_sessions, {'session_id', 'listener'}):
             for name, kind, labels in re.findall(r'^\| `(\w+)` \| (\w+) \| ([^|]*) \|', part, flags=re.M):
                 listed[name] = (kind, set(re.findall(r'\w+', labels)) | more)
