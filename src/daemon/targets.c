@@ -311,7 +311,7 @@ void targets_set(Targets *targets, unsigned name, const Settings *settings, cons
                                                 .back = settings->failback_delay,
                                                 .move = settings->failover_sessions == FAILOVER_MOVE};
         number_targets(targets, name, &settings->upstream);
-        for (uint8_t i = 0; i < UPSTREAM_TARGETS_MAX; i++)
+        for (uint8_t i = 0; i < (uint8_t)UPSTREAM_TARGETS_MAX; i++)
                 if (!is_target(failover, i)) {
                         probe_set(&targets->probes[upstream_index(name, i)], &none, 0, "");
                         upstreams_clear(targets->upstreams, upstream_index(name, i));

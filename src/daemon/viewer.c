@@ -140,7 +140,7 @@ static void fill_targets(const Viewer *viewer, unsigned name, ViewName *to)
                                     .icmp_errors = target->seen.icmp_errors};
                 (void)endpoint_format(one->upstream, &state->endpoint);
         }
-        for (uint8_t i = 0; i < UPSTREAM_TARGETS_MAX; i++) { /* those of before, too */
+        for (uint8_t i = 0; i < (uint8_t)UPSTREAM_TARGETS_MAX; i++) { /* those of before, too */
                 const UpstreamState *state = targets_state(viewer->targets, name, i);
 
                 to->n_resolves += state->n_answers;

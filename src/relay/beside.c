@@ -54,7 +54,7 @@ static void stop(Relay *relay, Beside *beside)
 void beside_follow(Relay *relay, Session *session)
 {
         const Upstream *upstream = upstream_of(session);
-        Beside *beside = session->beside;
+        Beside *beside;
         Address local, peer;
 
         if (upstream->replies.n == 0) {

@@ -11,7 +11,7 @@
 static void set_targets(Upstream *upstream, const UpstreamTargets *targets, bool anew)
 {
         upstream->generation++;
-        for (uint8_t i = 0; i < UPSTREAM_TARGETS_MAX; i++)
+        for (uint8_t i = 0; i < (uint8_t)UPSTREAM_TARGETS_MAX; i++)
                 if (anew || !address_equal(&targets->addresses[i], &upstream->to.addresses[i]))
                         upstream->targets[i].generation = upstream->generation;
         upstream->to = *targets;
@@ -48,7 +48,7 @@ void upstream_set_device(Upstream *upstream, const char *device)
 
 void upstream_set_replies(Upstream *upstream, const ReplySources *replies)
 {
-        if (memcmp(&upstream->replies, replies, sizeof(*replies)) == 0)
+        if (reply_sources_equal(&upstream->replies, replies))
                 return;
         upstream->replies = *replies;
         upstream->n_replies++;
@@ -82,7 +82,7 @@ uint8_t upstream_find(const Upstream *upstream, const Leg *leg, bool *ret_there)
         Address peer;
 
         if (udp_peer(leg->fd, &peer) >= 0)
-                for (at = 0; at < UPSTREAM_TARGETS_MAX; at++) {
+                for (at = 0; at < (uint8_t)UPSTREAM_TARGETS_MAX; at++) {
                         const Address address = target_address(upstream, leg, at);
 
                         if (is_used(to, at) && address_equal(&address, &peer))

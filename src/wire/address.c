@@ -252,6 +252,16 @@ int prefix_list_parse(const char *text, PrefixList *ret, const char **ret_why)
         return 0;
 }
 
+bool reply_sources_equal(const ReplySources *a, const ReplySources *b)
+{
+        bool equal = a->n == b->n;
+
+        for (unsigned i = 0; i < a->n && equal; i++)
+                equal = IN6_ARE_ADDR_EQUAL(&a->items[i].prefix.address, &b->items[i].prefix.address) &&
+                        a->items[i].prefix.length == b->items[i].prefix.length && a->items[i].port == b->items[i].port;
+        return equal;
+}
+
 /* One of them; what may be a source of ours may be one of theirs. */
 static int reply_source_parse(char *text, ReplySource *ret, const char **ret_why)
 {

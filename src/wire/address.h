@@ -105,6 +105,7 @@ const char *address_upstream_refusal(const Address *address);
 const char *address_source_refusal(struct in_addr address, uint16_t port);
 
 bool address_equal(const Address *a, const Address *b);
+bool reply_sources_equal(const ReplySources *a, const ReplySources *b);
 bool endpoint_equal(const Endpoint *a, const Endpoint *b); /* as they were written */
 bool endpoint_same(const Endpoint *a, const Endpoint *b);  /* they mean the same, however it was written */
 

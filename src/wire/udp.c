@@ -409,7 +409,7 @@ int udp_open_beside(int fd, const ReplySources *from, uint16_t port)
 {
         _cleanup_close_ int beside = ipv6_socket();
         const uint32_t device = udp_device(fd);
-        Address local;
+        Address local = {0};
         int r;
 
         if (beside < 0)

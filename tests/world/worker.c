@@ -160,8 +160,8 @@ START_TEST(sources_change_hands)
         for (size_t i = 0; i < 2; i++)
                 site_init(&sites[i], log_writer(log, i));
         client = client_new(NULL, &sites[0].listener);
-        site_order(&sites[0],
-                   (WorkerOrder){.kind = WORKER_SET_UPSTREAM, .targets = {.used = 1, .addresses = {sites[0].upstream}}});
+        site_order(&sites[0], (WorkerOrder){.kind = WORKER_SET_UPSTREAM,
+                                            .targets = {.used = 1, .addresses = {sites[0].upstream}}});
         ck_assert_int_eq(worker_start(sites[0].worker), 0);
         for (unsigned k = 0; k < 200; k++) {
                 site_order(&sites[0], sources_order());
