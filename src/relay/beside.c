@@ -51,7 +51,7 @@ static void stop(Relay *relay, Beside *beside)
         beside->fd = safe_close(beside->fd);
 }
 
-void beside_follow(Relay *relay, Session *session)
+void beside_follow(Relay *relay, Session *session, usec_t now)
 {
         const Upstream *upstream = upstream_of(session);
         Beside *beside;
@@ -69,7 +69,7 @@ void beside_follow(Relay *relay, Session *session)
         if (beside->fd < 0) {
                 beside->fd = udp_open_beside(session->leg.fd, &upstream->replies, peer.port);
                 if (beside->fd >= 0 && session->record.id != 0 && relay->observer.leg_changed)
-                        relay->observer.leg_changed(relay->observer.userdata, session, session->heard);
+                        relay->observer.leg_changed(relay->observer.userdata, session, now);
         } else if (beside->port != peer.port || beside->n_replies != upstream->n_replies)
                 udp_filter_replies(beside->fd, &upstream->replies, peer.port);
         beside->local = local;

@@ -21,7 +21,7 @@ struct Beside {
  * Has a session what its upstream's reply sources ask for? To be called when its leg is open, and whenever that may
  * lead elsewhere. What cannot be opened is tried again when the leg is pointed anew.
  */
-void beside_follow(Relay *relay, Session *session);
+void beside_follow(Relay *relay, Session *session, usec_t now);
 
 /* Takes a socket that was one before, of an earlier process; closes what is none of this leg's, or not asked for. */
 void beside_take(Session *session, int fd);

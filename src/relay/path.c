@@ -140,7 +140,7 @@ static int forward_run(Relay *relay, Session *session, const Run *run, usec_t no
         }
         if (session->leg.followed) {
                 session->leg.followed = false;
-                beside_follow(relay, session);
+                beside_follow(relay, session, now);
         }
         if (run->first[run->n - 1].error == EAGAIN && policy->settings.write_timeout > 0)
                 n_done = waiting_seat(relay, session, run->first, run->n,

@@ -93,13 +93,13 @@ static Session *session_new(Relay *relay, Listener *listener, usec_t now)
 
 /* Its leg is watched and it counts, or the leg is closed. 0, -EDQUOT: a sibling was quicker; or what the kernel says.
  */
-static int session_join(Relay *relay, Session *session)
+static int session_join(Relay *relay, Session *session, usec_t now)
 {
         Policy *policy = session->listener->policy;
         int r = watch_set_add(&relay->watches, &session->leg.watch, session->leg.fd, relay->leg_ready);
 
         if (r >= 0 && session_count(relay, policy)) {
-                beside_follow(relay, session);
+                beside_follow(relay, session, now);
                 return 0;
         }
         watch_set_remove(&relay->watches, &session->leg.watch);
@@ -137,7 +137,7 @@ Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t 
                 return verdict;
         }
         session->record.bound = session->leg.sources != 0;
-        r = session_join(relay, session);
+        r = session_join(relay, session, now);
         if (r < 0) {
                 session_free(relay, session);
                 return r == -EDQUOT ? VERDICT_TABLE_FULL : verdict_of_error(-r);
@@ -190,7 +190,7 @@ int session_adopt(Relay *relay, Listener *listener, const SessionRecord *record,
         r = policy->upstream.kind->adopt(&policy->upstream, &mine.source, mine.bound, TAKE_FD(own), &session->leg);
         if (r >= 0) {
                 beside_take(session, TAKE_FD(own_beside));
-                r = session_join(relay, session);
+                r = session_join(relay, session, now);
         }
         if (r < 0) {
                 session_free(relay, session);

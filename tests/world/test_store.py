@@ -13,6 +13,7 @@ import json
 import os
 import random
 import re
+import signal
 import socket
 import struct
 import time
@@ -192,6 +193,25 @@ class Store(Keeping):
         alias.sock.sendto(b'still too late', ('::1', legs[0]))
         clients[0].settimeout(0.2)
         self.assertRaises(TimeoutError, clients[0].recv, 100)
+
+    def test_a_second_socket_that_came_later_is_kept_too(self):
+        """By a reload, when the legs had been parked long since."""
+        alias = self.upstream(answer=lambda data: None)
+        config = self.config + f'ReplyFrom={alias.name}\n'
+        listener = self.listener()
+        daemon = self.serve(listener)
+        clients = self.clients(10, listener)
+        self.write_config(config)
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_line('configuration reloaded')
+        self.check_same(clients)
+        time.sleep(0.2)
+        self.kill(daemon)
+        for i in range(10):
+            alias.sock.sendto(b'meanwhile %d' % i, ('::1', self.up.leg_of(b'client %d' % i)))
+        self.check_restored(self.serve(listener, config=config), 10)
+        for i, client in enumerate(clients):
+            self.assertEqual(client.recv(100), b'meanwhile %d' % i)
 
     def test_nothing_is_damaged(self):
         daemon, clients = self.damaged(lambda image: None)
