@@ -119,17 +119,23 @@ static void format_replies(char buffer[static SETTING_TEXT_MAX], const void *val
         (void)reply_sources_format(buffer, value);
 }
 
+/* The number of a word in a table; *ret_why is the caller's. */
+static int parse_word(const char *text, const char *const *words, size_t n, void *ret)
+{
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(words[i], text) == 0) {
+                        *(int *)ret = (int)i;
+                        return 0;
+                }
+        return -EINVAL;
+}
+
 static const char *const failover_names[] = {[FAILOVER_MOVE] = "move", [FAILOVER_STAY] = "stay"};
 
 static int parse_failover(const char *text, void *ret, const char **ret_why)
 {
         *ret_why = "must be move or stay";
-        for (int i = 0; i < (int)ELEMENTSOF(failover_names); i++)
-                if (strcmp(failover_names[i], text) == 0) {
-                        *(int *)ret = i;
-                        return 0;
-                }
-        return -EINVAL;
+        return parse_word(text, failover_names, ELEMENTSOF(failover_names), ret);
 }
 
 static void format_failover(char buffer[static SETTING_TEXT_MAX], const void *value)
@@ -152,12 +158,7 @@ static const char *const offload_names[] = {[OFFLOAD_AUTO] = "auto", [OFFLOAD_YE
 static int parse_offload(const char *text, void *ret, const char **ret_why)
 {
         *ret_why = "must be auto, yes or no";
-        for (int i = 0; i < (int)ELEMENTSOF(offload_names); i++)
-                if (strcmp(offload_names[i], text) == 0) {
-                        *(int *)ret = i;
-                        return 0;
-                }
-        return -EINVAL;
+        return parse_word(text, offload_names, ELEMENTSOF(offload_names), ret);
 }
 
 static void format_offload(char buffer[static SETTING_TEXT_MAX], const void *value)
