@@ -96,13 +96,13 @@ static int deal_out(Restore *restore, const Image *image, PlaceOf place_of, unsi
         return revival_add(&restore->revivals[worker], &mine);
 }
 
-/* Each upstream's address, as the youngest image has it that knows it. */
+/* Where their upstreams were; the youngest image is asked first. */
 static void take_names(Restore *restore, const Image *image)
 {
         for (unsigned i = 0; i < IMAGE_NAMES_MAX && restore->n_names < RESTORE_NAMES_MAX; i++) {
                 const ImageName *name = image_name(image, i);
 
-                if (name && image_upstream_is_whole(name) && name->address.family != 0)
+                if (name)
                         restore->names[restore->n_names++] = *name;
         }
 }
@@ -194,10 +194,12 @@ int restore_gather(Restore *restore, Store *store, const Workers *workers)
 
 Address restore_address(const Restore *restore, const char *name, const char *upstream)
 {
-        for (size_t i = 0; i < restore->n_names; i++)
-                if (strcmp(restore->names[i].name, name) == 0 && strcmp(restore->names[i].upstream, upstream) == 0)
-                        return restore->names[i].address;
-        return (Address){0};
+        Address address = {0};
+
+        for (size_t i = 0; i < restore->n_names && address.family == 0; i++)
+                if (strcmp(restore->names[i].name, name) == 0)
+                        address = image_upstream(&restore->names[i], upstream);
+        return address;
 }
 
 uint64_t restore_lost(const Restore *restore)

@@ -19,13 +19,13 @@ typedef struct Restore {
         Revival *revivals; /* for each worker */
         unsigned n_workers;
         size_t n_names;
-        ImageName *names; /* whose upstreams are known, from the youngest image on */
+        ImageName *names; /* from the youngest image on */
 } Restore;
 
 /* 0 or -ENOMEM. */
 int restore_gather(Restore *restore, Store *store, const Workers *workers);
 
-/* The address that a name's upstream had, if it is the same upstream; family 0: not known. */
+/* The address that a name's upstream of this text had; family 0: not known. */
 Address restore_address(const Restore *restore, const char *name, const char *upstream);
 
 /* A worker has adopted what was its. true: it was the last one. */

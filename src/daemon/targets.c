@@ -50,14 +50,24 @@ unsigned targets_n_names(const Targets *targets)
 
 /* --- telling --- */
 
-/* For whoever comes after us. */
+/* For whoever comes after us: a session of his belongs to the target that its leg leads to. */
 static void note(Targets *targets, unsigned name)
 {
-        const UpstreamState *state = targets_chosen(targets, name);
-        char text[ENDPOINT_TEXT_MAX];
+        const Failover *failover = &targets->names[name];
 
-        workers_note_upstream(targets->workers, name, endpoint_format(text, &state->endpoint),
-                              state->confirmed > 0 ? &state->address : &(Address){0});
+        _Static_assert((int)IMAGE_UPSTREAMS_MAX >= (int)ENDPOINT_LIST_MAX, "an image has room for all");
+        for (unsigned i = 0; i < IMAGE_UPSTREAMS_MAX; i++) {
+                char text[ENDPOINT_TEXT_MAX] = "";
+                Address address = {0};
+
+                if (i < failover->n) {
+                        const UpstreamState *state = targets_state(targets, name, failover->order[i]);
+
+                        (void)endpoint_format(text, &state->endpoint);
+                        address = state->confirmed > 0 ? state->address : address;
+                }
+                workers_note_upstream(targets->workers, name, i, text, &address);
+        }
 }
 
 static void order(Targets *targets, unsigned name)

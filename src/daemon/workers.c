@@ -479,13 +479,13 @@ int workers_store(Workers *workers)
         return r;
 }
 
-void workers_note_upstream(Workers *workers, unsigned name, const char *upstream, const Address *address)
+void workers_note_upstream(Workers *workers, unsigned name, unsigned k, const char *upstream, const Address *address)
 {
         for (unsigned i = 0; i < workers->n; i++) {
                 const Keeper *keeper = worker_keeper(workers->slots[i].worker);
 
                 if (keeper)
-                        image_set_upstream(keeper->header, name, upstream, address);
+                        image_set_upstream(keeper->header, name, k, upstream, address);
         }
 }
 

@@ -56,7 +56,8 @@ void workers_keep(Workers *workers, uint32_t n_slots);
 int workers_store(Workers *workers);
 
 /* What a name's upstream is, and where, for who comes after us. */
-void workers_note_upstream(Workers *workers, unsigned name, const char *upstream, const Address *address);
+void workers_note_upstream(Workers *workers, unsigned name, unsigned k, const char *upstream,
+                           const Address *address);
 
 /* Sessions whose sockets are parked where they outlive us, and those that are about to be. */
 typedef struct WorkersKept {

@@ -22,11 +22,9 @@ static uint64_t header_seal(const ImageHeader *header)
         return seal;
 }
 
-static uint32_t upstream_seal(const ImageName *name)
+static uint32_t upstream_seal(const ImageUpstream *upstream)
 {
-        const uint64_t address = hash_bytes(&no_key, &name->address, sizeof(name->address));
-
-        return (uint32_t)(address ^ hash_bytes(&no_key, name->upstream, sizeof(name->upstream)));
+        return (uint32_t)hash_bytes(&no_key, upstream, offsetof(ImageUpstream, seal));
 }
 
 /* --- writing --- */
@@ -68,13 +66,12 @@ void image_set_name(ImageHeader *header, unsigned i, const char *name)
         (void)strncpy(header->names[i].name, name, IMAGE_NAME_MAX);
 }
 
-/* Whoever dies in the middle of it leaves a name whose upstream is not known. */
-void image_set_upstream(ImageHeader *header, unsigned i, const char *upstream, const Address *address)
+/* Whoever dies in the middle of it leaves one that is not known. */
+void image_set_upstream(ImageHeader *header, unsigned i, unsigned k, const char *upstream, const Address *address)
 {
-        ImageName *to = &header->names[i];
+        ImageUpstream *to = &header->names[i].upstreams[k];
 
-        memset(to->upstream, 0, sizeof(to->upstream));
-        (void)strncpy(to->upstream, upstream, sizeof(to->upstream) - 1);
+        to->called = hash_bytes(&no_key, upstream, strlen(upstream));
         to->address = *address;
         to->seal = upstream_seal(to);
 }
@@ -146,8 +143,15 @@ const ImageName *image_name(const Image *image, unsigned i)
                                : NULL;
 }
 
-bool image_upstream_is_whole(const ImageName *name)
+Address image_upstream(const ImageName *name, const char *upstream)
 {
-        return name->seal == upstream_seal(name) &&
-               strnlen(name->upstream, sizeof(name->upstream)) < sizeof(name->upstream);
+        const uint64_t called = hash_bytes(&no_key, upstream, strlen(upstream));
+
+        for (unsigned k = 0; k < IMAGE_UPSTREAMS_MAX; k++) {
+                const ImageUpstream *it = &name->upstreams[k];
+
+                if (it->called == called && it->address.family != 0 && it->seal == upstream_seal(it))
+                        return it->address;
+        }
+        return (Address){0};
 }

@@ -17,6 +17,7 @@ enum {
         IMAGE_LISTENERS_MAX = 1024,
         IMAGE_NAMES_MAX = 256,
         IMAGE_NAME_MAX = 47,
+        IMAGE_UPSTREAMS_MAX = 8,
 };
 
 /*
@@ -30,13 +31,18 @@ typedef struct ImageListener {
         uint32_t device; /* interface index; 0: any */
 } ImageListener;
 
-/* What the listeners of a name were directed to, and where that was found. */
+/* Where an upstream was found: of no use but to one who knows what it is called. */
+typedef struct ImageUpstream {
+        uint64_t called; /* hash of its text */
+        Address address; /* family 0: not known */
+        uint32_t seal;   /* over these two, which change while the relay works */
+        uint8_t _pad[4];
+} ImageUpstream;
+
+/* A name of listeners, and what they were directed to. */
 typedef struct ImageName {
         char name[IMAGE_NAME_MAX + 1]; /* under the header's seal */
-        char upstream[ENDPOINT_TEXT_MAX];
-        Address address; /* family 0: not known */
-        uint32_t seal;   /* over the upstream and its address, which change while the relay works */
-        uint8_t _pad[4];
+        ImageUpstream upstreams[IMAGE_UPSTREAMS_MAX];
 } ImageName;
 
 typedef struct ImageHeader {
@@ -62,8 +68,8 @@ void image_add_listener(ImageHeader *header, const Address *bound, uint32_t devi
 void image_set_name(ImageHeader *header, unsigned i, const char *name);
 void image_seal(ImageHeader *header);
 
-/* At any time. */
-void image_set_upstream(ImageHeader *header, unsigned i, const char *upstream, const Address *address);
+/* At any time: the k-th upstream of the i-th name. */
+void image_set_upstream(ImageHeader *header, unsigned i, unsigned k, const char *upstream, const Address *address);
 
 /* --- reading --- */
 
@@ -89,5 +95,5 @@ const SessionRecord *image_record(const Image *image, uint32_t i);
 const ImageListener *image_listener(const Image *image, const SessionRecord *record);
 const ImageName *image_name(const Image *image, unsigned i);
 
-/* Is what the image says of its upstream whole? */
-bool image_upstream_is_whole(const ImageName *name);
+/* Where the name's upstream was that is called so; family 0: not known, or damaged. */
+Address image_upstream(const ImageName *name, const char *upstream);

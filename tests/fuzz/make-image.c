@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Makes the corpus of image.c, in the directory that is named: an image of a small relay as this version writes it, and
- * what may have become of it. To be run again when IMAGE_VERSION changes; the old ones stay, they are of another
- * version.
+ * what may have become of it. To be run again when what an image is made of changes; a test says so.
  */
 #include <arpa/inet.h>
 #include <stddef.h>
@@ -35,10 +34,11 @@ static void make(void)
         (void)inet_pton(AF_INET, "192.0.2.1", &bound.v4);
         (void)inet_pton(AF_INET6, "2001:db8:100::10", &upstream.v6);
         image_begin(header(), N_SLOTS, RELAY_SLOT, 4711);
-        image_add_listener(header(), &bound, 0);
-        image_add_listener(header(), &bound, 0);
+        image_add_listener(header(), &bound, 0, 0);
+        image_add_listener(header(), &bound, 0, 0);
+        image_set_name(header(), 0, "relay");
         image_seal(header());
-        image_set_name(header(), 0, "relay", "home.example:51820", &upstream);
+        image_set_upstream(header(), 0, 0, "home.example:51820", &upstream);
         header()->alive = 5000;
         header()->n_used = 5;
         header()->last_id = N_SESSIONS;

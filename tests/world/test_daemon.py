@@ -108,6 +108,11 @@ class Upstream:
         self.sock.close()
 
 
+def write_hosts(text):
+    with open('/etc/hosts', 'w', encoding='ascii') as file:
+        file.write('127.0.0.1 localhost\n::1 localhost\n' + text)
+
+
 def metrics(port):
     """What /metrics says on this port of 127.0.0.1: {series: value}."""
     with urllib.request.urlopen(f'http://127.0.0.1:{port}/metrics', timeout=5) as answer:
@@ -279,6 +284,11 @@ class TestCase(unittest.TestCase):
             sock.bind(('127.0.0.1', socks[0].getsockname()[1] if socks else 0))
             socks.append(sock)
         return socks
+
+    def set_hosts(self, text):
+        """These lines in /etc/hosts, besides the usual ones; they are gone when the test is over."""
+        self.addCleanup(write_hosts, '')
+        write_hosts(text)
 
     def start(self, *arguments, config=None, **kwargs):
         """Starts the daemon; it is gone when the test is over. config: the text of its file."""
@@ -990,14 +1000,6 @@ class Descriptors(TestCase):
 
 class Names(TestCase):
     """Upstreams that are names, in a /etc/hosts of the tests' own."""
-
-    def setUp(self):
-        super().setUp()
-        self.addCleanup(self.set_hosts, '')
-
-    def set_hosts(self, text):
-        with open('/etc/hosts', 'w', encoding='ascii') as file:
-            file.write('127.0.0.1 localhost\n::1 localhost\n' + text)
 
     def start_named(self, name, upstream, **kwargs):
         notify, port = self.notify(), next_port()

@@ -562,14 +562,9 @@ class Names(world.TestCase):
         self.dns.serve(HOMES[0])
         daemon = self.begin('1s')
 
-        def write(text):
-            with open('/etc/hosts', 'w', encoding='ascii') as file:
-                file.write('127.0.0.1 localhost\n::1 localhost\n' + text)
-
-        self.addCleanup(write, '')
-        write(f'{HOMES[1]} {NAME}\n')
+        self.set_hosts(f'{HOMES[1]} {NAME}\n')
         daemon.wait_line('<6>upstream moved ', 5)
-        write('')
+        self.set_hosts('')
         daemon.wait_line('<6>upstream moved ', 5, n=2)
 
     def test_a_literal_is_never_asked_for(self):

@@ -213,6 +213,34 @@ class Store(Keeping):
         for i, client in enumerate(clients):
             self.assertEqual(client.recv(100), b'meanwhile %d' % i)
 
+    def test_a_session_stays_with_the_upstream_it_led_to(self):
+        """Though no name service says where that is."""
+        def answer(client):
+            client.send(b'who')
+            return client.recv(100)
+
+        one, two = self.upstream(answer=lambda data: b'one'), self.upstream(answer=lambda data: b'two')
+        names = [f'Upstream=one.test:{one.port}\n', f'Upstream=two.test:{two.port}\n']
+        self.set_hosts('::1 one.test two.test\n')
+        listener = self.listener()
+        daemon = self.serve(listener, config='[Relay]\nLogLevel=debug\n' + ''.join(reversed(names)))
+        daemon.wait_line('upstream resolved', n=2)
+        old = self.client(listener.getsockname()[1])
+        self.assertEqual(answer(old), b'two')
+        config = '[Relay]\nLogLevel=debug\n' + ''.join(names)
+        self.write_config(config)
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_line('configuration reloaded')
+        self.assertEqual(answer(self.client(listener.getsockname()[1])), b'one')
+        self.parked(2)
+        self.set_hosts('')
+        self.kill(daemon)
+        daemon = self.serve(listener, config=config)
+        self.check_restored(daemon, 2)
+        self.assertEqual(answer(old), b'two')
+        self.assertEqual(answer(self.client(listener.getsockname()[1])), b'one')
+        self.assertEqual(daemon.find('upstream resolved'), [])
+
     def test_nothing_is_damaged(self):
         daemon, clients = self.damaged(lambda image: None)
         self.check_restored(daemon, 10)
