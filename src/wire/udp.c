@@ -123,6 +123,19 @@ static int bind_to_device(int fd, const char *device)
         return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) < 0 ? -errno : 0;
 }
 
+/* To the device that the kernel itself gives our sockets, as it does for whoever was started in a VRF. */
+static int bind_to_device_of_birth(int fd)
+{
+        _cleanup_close_ int fresh = ipv6_socket();
+        const uint32_t device = fresh >= 0 ? udp_device(fresh) : 0;
+
+        if (fresh < 0)
+                return fresh;
+        if (device == 0)
+                return 0;
+        return setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &device, sizeof(device)) < 0 ? -errno : 0;
+}
+
 /*
  * Asks the routing table: bind() does not know of addresses that are the host's by a local route alone (as of Linux
  * 6.18; for IPv4 it does). The kernel answers while it is asked.
@@ -324,6 +337,7 @@ int udp_reconnect(int fd, const char *device, const Address *peer, Address *ret_
 {
         static const struct sock_filter drop_all[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
         const struct sock_fprog filter = {ELEMENTSOF(drop_all), (struct sock_filter *)(uintptr_t)drop_all};
+        const bool had_device = udp_device(fd) > 0;
         Address own = {0};
         struct sockaddr_in6 name;
         int r;
@@ -334,11 +348,11 @@ int udp_reconnect(int fd, const char *device, const Address *peer, Address *ret_
         name = to_sockaddr_in6(&(Address){.port = own.port});
         if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) < 0)
                 return -errno;
-        dissolve(fd);
+        dissolve(fd);                                                 /* from its device, too */
         set_reuse(fd, 1);                                             /* there may be one beside it on this port */
         (void)bind(fd, (const struct sockaddr *)&name, sizeof(name)); /* EINVAL: it kept its port */
         set_reuse(fd, 0);
-        r = bind_to_device(fd, device);
+        r = had_device && !*device ? bind_to_device_of_birth(fd) : bind_to_device(fd, device);
         if (r >= 0)
                 r = connect_to(fd, peer, ret_local);
         if (r >= 0)

@@ -4,7 +4,9 @@
  * kernel tells both ends what class each one arrived with.
  */
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/sockios.h>
+#include <net/if.h>
 #include <netinet/udp.h>
 #include <poll.h>
 #include <sched.h>
@@ -13,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "relay/waiting.h"
@@ -762,6 +765,64 @@ START_TEST(a_rule_by_source_address_chooses_the_uplink)
 }
 END_TEST
 
+/*
+ * The kernel gives each socket of ours this device from now on, as in a VRF (ip-vrf(8)): where the device is no VRF,
+ * that is all the same to a socket.
+ */
+static void be_born_on(const char *device)
+{
+        const struct bpf_insn program[] = {
+                        {.code = BPF_ST | BPF_MEM | BPF_W, .dst_reg = BPF_REG_1, .imm = (int)if_nametoindex(device)},
+                        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1},
+                        {.code = BPF_JMP | BPF_EXIT}};
+        union bpf_attr load = {.prog_type = BPF_PROG_TYPE_CGROUP_SOCK,
+                               .insns = (uintptr_t)program,
+                               .insn_cnt = ELEMENTSOF(program),
+                               .license = (uintptr_t) "MIT"},
+                       attach = {.attach_type = BPF_CGROUP_INET_SOCK_CREATE};
+        char path[64];
+
+        ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+        world_run("mount --make-rprivate / && mount -t cgroup2 none /mnt && mkdir /mnt/udp46-test-$PPID && "
+                  "echo $PPID >/mnt/udp46-test-$PPID/cgroup.procs");
+        (void)snprintf(path, sizeof(path), "/mnt/udp46-test-%d", getpid());
+        attach.target_fd = (uint32_t)open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        attach.attach_bpf_fd = (uint32_t)syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof(load));
+        ck_assert_int_ge((int)attach.attach_bpf_fd, 0);
+        ck_assert_int_eq(syscall(SYS_bpf, BPF_PROG_ATTACH, &attach, sizeof(attach)), 0);
+        (void)close((int)attach.target_fd);
+        (void)close((int)attach.attach_bpf_fd);
+}
+
+static void be_born_anywhere(void)
+{
+        world_run("echo $$ >/mnt/cgroup.procs && echo $PPID >/mnt/cgroup.procs && rmdir /mnt/udp46-test-$PPID && "
+                  "umount /mnt");
+}
+
+/* A leg of ours that is pointed anew, or comes back from another device, goes where all our sockets go. */
+START_TEST(a_device_that_the_kernel_gives_is_kept)
+{
+        const PolicySettings one = settings_through("one"), any = settings_through("");
+        Line line;
+
+        (void)uplinks_init(&line, NULL);
+        be_born_on("two");
+        ck_assert_uint_eq(uplink_used(&line), 2);
+        upstream_set_address(&line.policy->upstream, &line.upstream);
+        ck_assert_uint_eq(uplink_used(&line), 2);
+        policy_set(line.policy, &one);
+        ck_assert_uint_eq(uplink_used(&line), 1);
+        policy_set(line.policy, &any);
+        ck_assert_uint_eq(uplink_used(&line), 2);
+        be_born_anywhere();
+        upstream_set_address(&line.policy->upstream, &line.upstream);
+        ck_assert_uint_eq(uplink_used(&line), 1);
+        ck_assert_uint_eq(line.w.n_opened, 1);
+        world_done(&line.w);
+}
+END_TEST
+
 /* One that comes from the process before is led to the device that is configured now. */
 START_TEST(a_session_is_restored_to_another_device)
 {
@@ -849,6 +910,6 @@ WORLD_SUITE("marks", every_class_is_copied_both_ways, trains_of_every_class_stay
             no_fragments_where_they_are_forbidden, a_reload_allows_fragments_and_forbids_them,
             a_listener_is_found_as_it_was_left, trains_where_the_path_is_narrow, trains_where_fragments_are_forbidden,
             a_device_wins_over_the_routes, an_open_session_follows_to_another_device,
-            a_leg_that_is_pointed_anew_stays_on_its_device, a_device_that_is_not_there_yet,
-            a_rule_by_source_address_chooses_the_uplink, a_session_is_restored_to_another_device,
-            a_device_that_vanishes_and_comes_back)
+            a_leg_that_is_pointed_anew_stays_on_its_device, a_device_that_the_kernel_gives_is_kept,
+            a_device_that_is_not_there_yet, a_rule_by_source_address_chooses_the_uplink,
+            a_session_is_restored_to_another_device, a_device_that_vanishes_and_comes_back)
