@@ -21,7 +21,9 @@ const char *const target_health_names[N_TARGET_HEALTHS] = {
 
 void failover_forget(Failover *failover, uint8_t target)
 {
-        failover->targets[target] = (TargetState){.seen = failover->targets[target].seen};
+        const TargetSeen seen = failover->targets[target].seen;
+
+        failover->targets[target] = (TargetState){.seen = seen, .icmp_before = seen.icmp_errors};
 }
 
 static void become(TargetState *target, TargetHealth health, usec_t now)

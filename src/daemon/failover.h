@@ -34,17 +34,18 @@ typedef struct TargetSeen {
 
 typedef struct TargetState {
         TargetHealth health;
-        usec_t since;    /* it is in that state; 0: from the beginning */
-        bool tried;      /* it was down before, and may be still */
-        bool drained;    /* somebody wants it to be left */
-        usec_t silent;   /* the first question since its last answer; 0: none */
-        unsigned n_icmp; /* of the looks since then, those with an ICMP error, too */
-        usec_t answered; /* the last look with an answer; 0: none */
-        unsigned n_asks; /* looks since then in which it was asked again */
-        usec_t asked;    /* the last of these */
-        usec_t again;    /* when it is tried again, if it is down */
-        usec_t pause;    /* how long that takes the next time */
-        TargetSeen seen; /* at the last look */
+        usec_t since;         /* it is in that state; 0: from the beginning */
+        bool tried;           /* it was down before, and may be still */
+        bool drained;         /* somebody wants it to be left */
+        usec_t silent;        /* the first question since its last answer; 0: none */
+        unsigned n_icmp;      /* of the looks since then, those with an ICMP error, too */
+        usec_t answered;      /* the last look with an answer; 0: none */
+        unsigned n_asks;      /* looks since then in which it was asked again */
+        usec_t asked;         /* the last of these */
+        usec_t again;         /* when it is tried again, if it is down */
+        usec_t pause;         /* how long that takes the next time */
+        TargetSeen seen;      /* at the last look */
+        uint64_t icmp_before; /* those of whoever had the number before */
 } TargetState;
 
 typedef struct FailoverSettings {

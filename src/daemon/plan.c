@@ -133,6 +133,7 @@ PlanWhole plan_whole(const Config *config, const char *const *names, unsigned n_
                 sources = sources || sources_wanted(&s);
                 (void)config_for(config, names[i], &settings);
                 beside = beside || settings.reply_from.n > 0;
+                n_descriptors += settings.probe_payload.n > 0 ? settings.upstream.n : 0;
         }
         config_whole(config, &settings);
         whole.host_ports = count_free(&map, &host);

@@ -137,7 +137,7 @@ static void fill_targets(const Viewer *viewer, unsigned name, ViewName *to)
                                     .chosen = number == failover->chosen,
                                     .drained = target->drained,
                                     .sessions = workers_sessions_at(viewer->workers, name, number),
-                                    .icmp_errors = target->seen.icmp_errors};
+                                    .icmp_errors = target->seen.icmp_errors - target->icmp_before};
                 (void)endpoint_format(one->upstream, &state->endpoint);
         }
         for (uint8_t i = 0; i < (uint8_t)UPSTREAM_TARGETS_MAX; i++) { /* those of before, too */

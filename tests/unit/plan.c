@@ -122,6 +122,12 @@ static const struct {
                 {PAIRS, 800, 36, 447, "LimitNOFILE"},
                 {PAIRS "MaxSessions=447\n", 800, 36, 447, NULL},
                 {RELAY, 200, 1000, 50, "LimitNOFILE"}, /* the half, whatever listeners have */
+                /* each session has a second socket, each upstream that is probed has one */
+                {RELAY "ReplyFrom=[2001:db8::1]:1\n", 200, 10, 40, "LimitNOFILE"},
+                {RELAY "ReplyFrom=[2001:db8::1]:1\nMaxSessions=40\n", 200, 10, 40, NULL},
+                {RELAY "Upstream=[::1]:2\nProbePayload=00\n", 200, 18, 80, NULL},
+                {RELAY "Upstream=[::1]:2\nProbePayload=00\n", 200, 20, 78, "LimitNOFILE"},
+                {RELAY "Upstream=[::1]:2\n", 200, 20, 80, NULL},
 };
 
 /* Descriptors that listeners hold are not for sessions. */

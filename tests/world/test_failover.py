@@ -128,6 +128,12 @@ class Failover(Relaying):
         self.assertEqual(self.answerer(client), 'one')
         one.close()
         self.assertLess(self.carried_to(client, 'two', 9), 7)
+        self.assertGreater(int(self.metric('icmp_errors_total', one)), 2)
+        for i in range(16):  # whoever gets its number begins at nothing
+            newcomer = self.home(f'newcomer {i}')
+            self.reload(two, newcomer)
+            self.assertEqual(self.metric('icmp_errors_total', newcomer), '0')
+        self.assertEqual(self.answerer(client), 'two')
 
     def test_scanners_are_no_proof(self):
         """Who asks once or twice and is not answered says nothing of the upstream."""
