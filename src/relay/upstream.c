@@ -82,11 +82,12 @@ uint8_t upstream_find(const Upstream *upstream, const Leg *leg, bool *ret_there)
         Address peer;
 
         if (udp_peer(leg->fd, &peer) >= 0)
-                for (at = 0; at < (uint8_t)UPSTREAM_TARGETS_MAX; at++) {
-                        const Address address = target_address(upstream, leg, at);
+                for (uint8_t i = 0; i < UPSTREAM_TARGETS_MAX && at == UPSTREAM_TARGETS_MAX; i++) {
+                        uint8_t target = (uint8_t)((leg->target + i) % UPSTREAM_TARGETS_MAX); /* its own first */
+                        const Address address = target_address(upstream, leg, target);
 
-                        if (is_used(to, at) && address_equal(&address, &peer))
-                                break;
+                        if (is_used(to, target) && address_equal(&address, &peer))
+                                at = target;
                 }
         belongs = at < UPSTREAM_TARGETS_MAX ? at : leg->target;
         if (!is_used(to, belongs) || (to->left & 1U << belongs) || to->addresses[belongs].family == 0)

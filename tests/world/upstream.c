@@ -134,5 +134,40 @@ START_TEST(a_leg_that_cannot_follow_tries_again)
 }
 END_TEST
 
+/* Two names of one host: who went over from the one to the other is the other's from then on. */
+START_TEST(two_targets_of_one_address)
+{
+        UpstreamTargets to = {.used = 3};
+        const UpstreamTarget *targets;
+        Address listener, upstream, before, after;
+        Policy *policy;
+        int home, client;
+        World w;
+
+        world_init(&w, 100);
+        home = upstream_new(NULL, 0, &upstream);
+        to.addresses[0] = to.addresses[1] = upstream;
+        policy = world_policy(&w, NULL, &upstream);
+        targets = policy->upstream.targets;
+        upstream_set_targets(&policy->upstream, &to);
+        world_listener(&w, NULL, policy, &listener);
+        client = client_new(NULL, &listener);
+        before = world_round(&w, client, home, "first");
+        ck_assert_uint_eq(counter_get(&targets[0].n_sessions), 1);
+        to.chosen = 1;
+        to.left = 1;
+        for (unsigned i = 0; i < 2; i++) {
+                upstream_set_targets(&policy->upstream, &to);
+                after = world_round(&w, client, home, "later");
+                ck_assert(address_equal(&before, &after));
+                ck_assert_uint_eq(counter_get(&targets[0].n_sessions), 0);
+                ck_assert_uint_eq(counter_get(&targets[1].n_sessions), 1);
+                to.left = 0; /* the first one is as good as before: who is at the other one stays */
+        }
+        world_done(&w);
+}
+END_TEST
+
 WORLD_SUITE("upstream", a_leg_whose_source_is_gone_finds_another, a_leg_that_cannot_follow_tries_again,
-            an_unresolved_upstream_is_a_named_verdict, the_upstream_moves_and_sessions_follow_on_their_port)
+            an_unresolved_upstream_is_a_named_verdict, the_upstream_moves_and_sessions_follow_on_their_port,
+            two_targets_of_one_address)
