@@ -262,6 +262,35 @@ START_TEST(neighbours_of_different_classes_are_not_coupled)
 }
 END_TEST
 
+/* Of those who may answer, too (ReplyFrom=): by a second socket, which follows a reload like the first. */
+START_TEST(answers_from_elsewhere_keep_their_class)
+{
+        const PolicySettings fixed = settings_with(MARKING_FIXED, 0x28);
+        PolicySettings settings = settings_with(MARKING_COPY, 0);
+        const char *why = NULL;
+        Address address;
+        size_t size;
+        Line line;
+        int other;
+
+        ck_assert_int_eq(reply_sources_add("[2001:db8:100::11]:5000", &settings.replies, &why), 0);
+        start(&line, &settings);
+        world_run("ip -6 addr add 2001:db8:100::11/128 dev lo nodad");
+        other = upstream_new("2001:db8:100::11", 5000, &address);
+        check_classes(&line, EF, EF, EF, EF);
+        for (unsigned tclass = 0; tclass < N_CLASSES; tclass += 51) {
+                end_set_class(other, true, tclass);
+                upstream_reply(other, &line.leg, sent, 100);
+                ck_assert_uint_eq(class_receive(&line.w, line.client, &size, NULL), tclass);
+        }
+        settings.manner = fixed.manner;
+        policy_set(line.policy, &settings);
+        upstream_reply(other, &line.leg, sent, 100);
+        ck_assert_uint_eq(class_receive(&line.w, line.client, &size, NULL), 0x28);
+        world_done(&line.w);
+}
+END_TEST
+
 /* The kernel joins what comes from a network device in one go (GRO): only what has one class. */
 START_TEST(what_the_kernel_joins_has_one_class)
 {
@@ -905,11 +934,12 @@ END_TEST
 
 WORLD_SUITE("marks", every_class_is_copied_both_ways, trains_of_every_class_stay_whole,
             pieces_of_a_train_keep_its_class, neighbours_of_different_classes_are_not_coupled,
-            what_the_kernel_joins_has_one_class, a_fixed_class_both_ways, no_class_is_the_sockets,
-            an_open_session_follows_a_reload, what_waits_keeps_its_class, fragments_where_the_path_is_narrow,
-            no_fragments_where_they_are_forbidden, a_reload_allows_fragments_and_forbids_them,
-            a_listener_is_found_as_it_was_left, trains_where_the_path_is_narrow, trains_where_fragments_are_forbidden,
-            a_device_wins_over_the_routes, an_open_session_follows_to_another_device,
-            a_leg_that_is_pointed_anew_stays_on_its_device, a_device_that_the_kernel_gives_is_kept,
-            a_device_that_is_not_there_yet, a_rule_by_source_address_chooses_the_uplink,
-            a_session_is_restored_to_another_device, a_device_that_vanishes_and_comes_back)
+            what_the_kernel_joins_has_one_class, a_fixed_class_both_ways, answers_from_elsewhere_keep_their_class,
+            no_class_is_the_sockets, an_open_session_follows_a_reload, what_waits_keeps_its_class,
+            fragments_where_the_path_is_narrow, no_fragments_where_they_are_forbidden,
+            a_reload_allows_fragments_and_forbids_them, a_listener_is_found_as_it_was_left,
+            trains_where_the_path_is_narrow, trains_where_fragments_are_forbidden, a_device_wins_over_the_routes,
+            an_open_session_follows_to_another_device, a_leg_that_is_pointed_anew_stays_on_its_device,
+            a_device_that_the_kernel_gives_is_kept, a_device_that_is_not_there_yet,
+            a_rule_by_source_address_chooses_the_uplink, a_session_is_restored_to_another_device,
+            a_device_that_vanishes_and_comes_back)
