@@ -176,6 +176,9 @@ class Network:
     def ip(self, *words):
         return command("nsenter", f"--net={self.path}", "ip", *words).stdout
 
+    def nft(self, text):
+        return command("nsenter", f"--net={self.path}", "nft", text).stdout
+
     def _argv(self, argv):
         return ["nsenter", f"--net={self.path}", f"--root={self.root}", "--wd=/", *argv]
 

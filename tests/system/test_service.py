@@ -444,6 +444,27 @@ class Http(Installed):
         self.assert_relayed(self.client())
         self.assertFalse(self.machine.inside("/run/udp46/drained").exists())
 
+    def test_replies_from_elsewhere(self):
+        """They are heard; so they are by the next process, which has no privilege to take their sockets anew."""
+        client = self.relay(f"ReplyFrom=[{Lab.HOME_TOO}]:5000\n")
+        member, stranger = (self.enterContext(self.lab.home.socket(socket.AF_INET6)) for _ in range(2))
+        member.bind((Lab.HOME_TOO, 5000))
+        stranger.bind((Lab.HOME_TOO, 5001))
+
+        def check():
+            port = int(self.said("session created")[-1]["UDP46_SOURCE"].rsplit(":", 1)[1])
+            stranger.sendto(b"from a stranger", (Lab.RELAY6, port))
+            member.sendto(b"from a member", (Lab.RELAY6, port))
+            self.assertEqual(client.recv(100), b"from a member")
+            self.assert_relayed(client)
+
+        check()
+        self.machine.systemctl("restart", "udp46.service")
+        check()
+        self.machine.systemctl("kill", "--signal=KILL", "udp46.service")
+        check()
+        self.assertEqual(len(self.said("session created")), 1)
+
     def test_it_makes_way_while_it_answers(self):
         """The unit allows the scheduler's idle policy and the way back, or it is not taken: a host that may not raise
         limits (CAP_SYS_RESOURCE) gives LimitNICE= to nobody."""

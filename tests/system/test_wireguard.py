@@ -268,6 +268,46 @@ class WireGuard(LabTest):
         self.carry(client, 20 * MB, 5001)
         self.carry(client, 20 * MB, 5002, back=True)
 
+    def test_tunnel_outlives_the_loss_of_an_uplink(self):
+        """The home has two; the preferred one takes nothing any more and says nothing, and some time later it is back."""
+        other = "2001:db8:200::10"
+        uplinks = f"[{Lab.HOME}]:51820", f"[{other}]:51820"
+        self.lab.home.cable("eth1", self.machine.network, "home-too", [other + "/64"], ["2001:db8:200::1/64"])
+        self.configure(f"[Relay]\nUpstream={uplinks[0]} {uplinks[1]}\nFailoverTimeoutSec=2\nFailbackDelaySec=3\n")
+        client = self.first()
+        self.assert_pings(client)
+        handshake = client.show("latest-handshakes")
+        port = self.server.show("endpoints")[client.public].rsplit(":", 1)[1]
+
+        def cut():
+            self.lab.home.nft("table ip6 cut { chain in { type filter hook prerouting priority 0; iifname eth0 drop; }; "
+                              "chain out { type filter hook postrouting priority 0; oifname eth0 drop; }; }")
+
+        lost, _ = self.pings(client, cut, 500)
+        print(f"\n    an uplink is cut: {lost} of 500 pings lost, {lost * 0.02:.2f} s", flush=True)
+        self.assertLess(lost, 300)
+        down, = self.until_said("upstream is down")
+        self.assertEqual(down["UDP46_UPSTREAM"], uplinks[0])
+        self.assertEqual(self.said("new sessions go to another upstream")[0]["UDP46_UPSTREAM"], uplinks[1])
+        self.lab.home.nft("delete table ip6 cut")
+
+        def come_back():
+            """A new client is the first who is carried there again; the others follow when it has answered for a while."""
+            self.assert_pings(self.second())
+            until(lambda: self.metric("udp46_upstream_sessions", uplinks[0]) == 2, "all are where they were", 20)
+
+        lost, _ = self.pings(client, come_back, 500)
+        print(f"    it is back: {lost} of 500 pings lost", flush=True)
+        self.assertLess(lost, 5)
+        self.carry(client, 20 * MB, 5001)
+        self.assertEqual(client.show("latest-handshakes"), handshake, "no new handshake")
+        self.assertEqual(self.server.show("endpoints")[client.public].rsplit(":", 1)[1], port)
+        self.assertEqual(len(self.said("session created")), 2)
+
+    def metric(self, name, upstream):
+        text = self.machine.run("udp46ctl", "metrics").stdout
+        return float(re.search(rf"(?m)^{name}{{.*{re.escape(upstream)}.*}} (\S+)$", text)[1])
+
     @staticmethod
     def pings(client, happening, count=100):
         """(pings that got no answer, the longest way in ms) while it happens"""
