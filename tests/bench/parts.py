@@ -122,6 +122,15 @@ def grown(before, after, sessions):
     return sum(n * size for n, size in more.values() if n * 10 >= sessions)
 
 
+def opened(bench, relay, sessions):
+    """So many clients are answered: how many, and what each took of the process's memory and of the kernel's."""
+    time.sleep(0.3)
+    user, kernel = relay.memory(), kernel_objects()
+    n = bench.ask_new(relay, sessions, first=0)["answered"]
+    time.sleep(0.3)
+    return n, (relay.memory() - user) / max(1, n), grown(kernel, kernel_objects(), n) / max(1, n)
+
+
 def memory(bench, sessions):
     """Between none and many open, answered sessions: the process's memory, and the kernel's objects."""
     names = bench.names(1, clients_apart=True)
@@ -130,13 +139,9 @@ def memory(bench, sessions):
         for _ in range(bench.rounds):
             for name in names:
                 with Relay(name, bench) as relay:
-                    time.sleep(0.3)
-                    user, kernel = relay.memory(), kernel_objects()
-                    n = bench.ask_new(relay, min(sessions, bench.peers[name].sessions_max), first=0)["answered"]
-                    time.sleep(0.3)
-                    found[name]["sessions"].append(n)
-                    found[name]["user"].append((relay.memory() - user) / max(1, n))
-                    found[name]["kernel"].append(grown(kernel, kernel_objects(), n) / max(1, n))
+                    figures = opened(bench, relay, min(sessions, bench.peers[name].sessions_max))
+                for what, value in zip(("sessions", "user", "kernel"), figures):
+                    found[name][what].append(value)
     bench.say(f"memory for each session, udp46: {found[UDP46]['user'].median:.0f} B of its own, "
               f"{found[UDP46]['kernel'].median:.0f} B of the kernel's")
     return found
@@ -326,6 +331,31 @@ def scrape(bench, sessions):
                     figures[what].append(ways[what])
     bench.say(f"scrapes of {n} sessions, p99: " + ", ".join(f"{name} {f['p99'].median:.0f} µs" for name, f in found.items()))
     return {UDP46: found, "sessions": n}
+
+
+def settings_cost(bench, flows, sessions):
+    """What settings add to each datagram, and to each session."""
+    found = {name: {what: Figures() for what in ("cost", "loss", "user", "kernel")} for name in peers.SETTINGS}
+    case = Case("W", flows, 1400)
+    rate = 0.6 * bench.limit(UDP46, case)
+    direct = bench.direct_cost(case, rate)
+    for _ in range(bench.rounds):
+        for name, flags in peers.SETTINGS.items():
+            with Relay(UDP46, bench, more=flags) as relay:
+                bench.warm(relay, case)
+                offered = bench.offer(relay, case, rate)
+            found[name]["cost"].append(offered.cost - direct)
+            found[name]["loss"].append(offered.loss)
+    with bench.at_home(whole=True):
+        for _ in range(bench.rounds):
+            for name, flags in peers.SETTINGS.items():
+                with Relay(UDP46, bench, more=flags) as relay:
+                    _, user, kernel = opened(bench, relay, sessions)
+                found[name]["user"].append(user)
+                found[name]["kernel"].append(kernel)
+    bench.say("settings, CPU for each datagram: " + ", ".join(f"{name} {f['cost'].median:.2f} µs" for name, f in
+                                                               found.items()))
+    return {UDP46: found, "rate": rate, "flows": flows}
 
 
 def sessions_cost(bench, counts):

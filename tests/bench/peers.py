@@ -30,6 +30,10 @@ FILES_RESERVED = 400  # udp46 keeps some 330 of them free: for itself, and for a
 HTTP = "127.0.0.1:9108"
 HTTP_FLAGS = ("--metrics.enabled", f"--metrics.listen={HTTP}", "--metrics.session-labels")
 
+OTHERS = [f"[2001:db8:ffff::{i}]:{UPSTREAM[1]}" for i in (1, 2)]  # nobody is there, and nobody asks them
+SETTINGS = {"none": (), "two more upstreams": tuple(f"--upstream={other}" for other in OTHERS),
+            "another may reply": (f"--reply-from={OTHERS[0]}",), "the class is copied": ("--traffic-class=copy",)}
+
 LISTENER = f"""
 import os, socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -239,6 +239,19 @@ def write_scrape(found):
             *rows(("asked for", "p50", "p99", "p99.9", "took, ms"), body)]
 
 
+def write_settings(found):
+    if not found:
+        return []
+    plain = found[UDP46]["none"]
+    body = [(name, figure(f["cost"], 1, "{:.2f}"), relative(f["cost"].median, plain["cost"].median),
+             f"{f['loss'].median:.2%}", figure(f["user"]), figure(f["kernel"])) for name, f in found[UDP46].items()]
+    return ["## What settings cost", "",
+            f"W, {found['flows']:,} flows, 1400 B, {found['rate'] / 1e3:.0f} k/s in all: µs for each datagram less the "
+            "direct path; against none of them; loss; bytes for each session, of its own and of the kernel. Nobody is "
+            "asked or answers at the other addresses. Who else may reply does so to a second socket of the session.", "",
+            *rows(("setting", "CPU", "of none", "loss", "user", "kernel"), body)]
+
+
 def session_cell(figures, ideal):
     return (f"{figure(figures['cost'], 1, '{:.2f}')}, {relative(figures['cost'].median, ideal['cost'].median)}, "
             f"{figures['loss'].median:.2%}")
@@ -286,7 +299,7 @@ def write(output, about, results, targets):
     writers = (("throughput", write_throughput), ("round-trip", write_round_trip), ("memory", write_memory),
                ("burst", write_burst), ("establishment", write_establishment), ("idle", write_idle),
                ("expiry", write_expiry), ("restart", write_restart), ("scrape", write_scrape),
-               ("sessions", write_sessions))
+               ("settings", write_settings), ("sessions", write_sessions))
     lines = ["# Benchmarks", "", "<!-- Written by tests/bench/run. -->", "",
              "udp46 beside an ideal loop (`tests/bench/ideal.c`: one listener, one leg, no table: the ceiling of the "
              "socket interface), nginx stream and socat, on one machine, in one run. Absolute figures are that "
