@@ -306,6 +306,31 @@ static void resolved_remedy(Step *step, const char *upstream, const char *error)
                             host_to_paste(host, upstream));
 }
 
+static bool fail_unresolved(Step *step, const json_t *of, const char *address)
+{
+        const char *upstream = answer_text(of, "upstream"), *error = answer_text(of, "resolve_error");
+
+        if (*address)
+                return false;
+        step_fail(step, "%.200s has no address: %.200s", upstream, *error ? error : "not resolved yet");
+        resolved_remedy(step, upstream, error);
+        return true;
+}
+
+/* One of several has no address: that is a fault even while another one is chosen. */
+static bool fail_any_unresolved(Step *step, const json_t *name)
+{
+        const json_t *upstreams = answer_part(name, "upstreams");
+
+        for (size_t i = 0; i < json_array_size(upstreams); i++) {
+                const json_t *one = json_array_get(upstreams, i);
+
+                if (fail_unresolved(step, one, answer_text(one, "address")))
+                        return true;
+        }
+        return false;
+}
+
 static void name_resolved(Check *check, Step *step, const json_t *name)
 {
         const char *address = answer_text(name, "upstream_address"), *upstream = answer_text(name, "upstream"),
@@ -314,11 +339,8 @@ static void name_resolved(Check *check, Step *step, const json_t *name)
         usec_t age;
 
         (void)check;
-        if (!*address) {
-                step_fail(step, "%.200s has no address: %.200s", upstream, *error ? error : "not resolved yet");
-                resolved_remedy(step, upstream, error);
+        if (fail_unresolved(step, name, address) || fail_any_unresolved(step, name))
                 return;
-        }
         step->result = STEP_GOOD;
         if (strcmp(address, upstream) == 0)
                 fact_add(step, "%.90s needs no resolving", address);
@@ -414,8 +436,10 @@ static void name_reachable(Check *check, Step *step, const json_t *name)
         if (fail_icmp(check, step, name, &traffic) || fail_unreachable(check, step, name, &traffic))
                 return;
         if (traffic.forwarded > 0)
-                fact_add(step, "%" PRIu64 " datagram%s sent to %.90s, and no error came back in the last %s",
-                         traffic.forwarded, plural(traffic.forwarded), address, recent_span(check->status, span));
+                fact_add(step, "%" PRIu64 " datagram%s sent%s to %.90s, and no error came back in the last %s",
+                         traffic.forwarded, plural(traffic.forwarded),
+                         json_array_size(answer_part(name, "upstreams")) > 1 ? ", now" : "", address,
+                         recent_span(check->status, span));
         else if (route > 0)
                 fact_add(step, "there is a route to %.90s, and nothing was sent to it yet", address);
         else
@@ -428,17 +452,58 @@ void check_reachable(Check *check, Step *step)
         each_name(check, step, name_reachable);
 }
 
+/* One of several is asked and does not answer, whoever does its work meanwhile; but one that is left on purpose may. */
+static bool fail_down(Step *step, const json_t *name)
+{
+        const json_t *upstreams = answer_part(name, "upstreams");
+        size_t n = json_array_size(upstreams);
+
+        for (size_t i = 0; n > 1 && i < n; i++) {
+                const json_t *one = json_array_get(upstreams, i);
+                const uint64_t n_sessions = answer_count(one, "sessions");
+
+                if (strcmp(answer_text(one, "state"), "down") != 0 || json_is_true(answer_part(one, "drained")))
+                        continue;
+                step_fail(step, "%.200s, number %zu of %zu, does not answer; %" PRIu64 " session%s there",
+                          answer_text(one, "upstream"), i + 1, n, n_sessions, n_sessions == 1 ? " is" : "s are");
+                step_remedy(step,
+                            "Look at that upstream, its network, and its firewall; or leave it with `udp46ctl drain`.");
+                return true;
+        }
+        return false;
+}
+
+/* Who answered last; the name's one upstream, if nobody has. */
+static const char *who_answered(const json_t *name)
+{
+        const json_t *upstreams = answer_part(name, "upstreams");
+        const char *who = answer_text(name, "upstream_address");
+        usec_t least = USEC_NEVER, age;
+
+        for (size_t i = 0; i < json_array_size(upstreams); i++) {
+                const json_t *one = json_array_get(upstreams, i);
+
+                if (!answer_span(one, "reply_age_seconds", &age) || age >= least)
+                        continue;
+                least = age;
+                who = answer_text(one, "address");
+        }
+        return who;
+}
+
 /* How long an upstream may be silent, the relay decides: asked_age_seconds is there for one that is. */
 static void name_replies(Check *check, Step *step, const json_t *name)
 {
-        const char *address = answer_text(name, "upstream_address");
+        const char *address = who_answered(name);
         const Traffic traffic = traffic_of(check->status, answer_text(name, "name"));
         char span[SPAN_TEXT_MAX], sent[SPAN_TEXT_MAX];
         usec_t age, asked;
         bool ever = answer_span(name, "reply_age_seconds", &age),
              silent = ever && answer_span(name, "asked_age_seconds", &asked) && asked < age;
 
-        if (traffic.forwarded == 0) {
+        if (fail_down(step, name))
+                return;
+        if (traffic.forwarded == 0 && !ever) {
                 fact_add(step, "nothing was sent to %.90s yet", *address ? address : "the upstream");
                 return;
         }
@@ -457,7 +522,8 @@ static void name_replies(Check *check, Step *step, const json_t *name)
         step_remedy(step,
                     "Look at the upstream: its firewall must let this port in, the service must listen there over "
                     "IPv6, and a WireGuard answers nothing to a wrong key (`wg show`). The firewall of the relay's "
-                    "host must let in UDP from the upstream's port %s.",
+                    "host must let in UDP from the upstream's port %s. One that answers from another address needs "
+                    "ReplyFrom=.",
                     port_of(address));
 }
 

@@ -140,17 +140,19 @@ static void upstream_show(const Ctl *ctl, const json_t *name, bool restored)
         (void)putchar('\n');
         if (strcmp(address, upstream) != 0)
                 age_show("Resolved", name, "resolved_age_seconds", "never");
-        age_show("Last reply", name, "reply_age_seconds", restored ? "none since the restart" : "none yet");
+        if (json_array_size(answer_part(name, "upstreams")) < 2) /* else each has its own */
+                age_show("Last reply", name, "reply_age_seconds", restored ? "none since the restart" : "none yet");
 }
 
 /* One of several. */
 static void target_show(const Ctl *ctl, const json_t *target, size_t number)
 {
         const char *address = answer_text(target, "address"), *upstream = answer_text(target, "upstream"),
-                   *state = answer_text(target, "state");
+                   *state = answer_text(target, "state"), *error = answer_text(target, "resolve_error");
         const uint64_t n = answer_count(target, "sessions"), icmp = answer_count(target, "icmp_errors");
         const Terminal *terminal = &ctl->terminal;
-        char what[32];
+        char what[32], span[SPAN_TEXT_MAX];
+        usec_t age;
 
         (void)snprintf(what, sizeof(what), "Number %zu", number);
         label(what);
@@ -162,10 +164,17 @@ static void target_show(const Ctl *ctl, const json_t *target, size_t number)
         (void)printf(", %s", terminal_shade(terminal, strcmp(state, "down") == 0 ? SHADE_BAD : SHADE_PLAIN));
         text_put(stdout, *address ? state : "not resolved");
         (void)fputs(terminal_plain(terminal), stdout);
+        if (*error) {
+                (void)fputs(" (", stdout);
+                text_put(stdout, error);
+                (void)putchar(')');
+        }
         if (json_is_true(answer_part(target, "drained")))
                 (void)printf(", %sdrained%s", terminal_shade(terminal, SHADE_WARN), terminal_plain(terminal));
         (void)printf("%s, %" PRIu64 " session%s", json_is_true(answer_part(target, "chosen")) ? ", chosen" : "", n,
                      plural(n));
+        if (answer_span(target, "reply_age_seconds", &age))
+                (void)printf(", last reply %s ago", span_format(span, age));
         if (icmp > 0)
                 (void)printf(", %" PRIu64 " ICMP error%s", icmp, plural(icmp));
         (void)putchar('\n');

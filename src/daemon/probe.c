@@ -60,8 +60,10 @@ static int on_answer(sd_event_source *source, int fd, uint32_t events, void *use
         char byte;
 
         (void)source, (void)events;
-        if (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) >= 0)
+        if (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) >= 0) {
                 probe->n_answered++;
+                probe->answered = clock_monotonic();
+        }
         return 0; /* an error is told once, and says nothing that silence does not say */
 }
 

@@ -30,6 +30,7 @@ typedef struct Probe {
         int fd;
         sd_event_source *timer, *answers;
         uint64_t n_asked, n_answered;
+        usec_t answered; /* the last time; 0: never */
 } Probe;
 
 /* 0 or negative errno. */

@@ -43,6 +43,15 @@ const Failover *targets_failover(const Targets *targets, unsigned name)
         return &targets->names[name];
 }
 
+usec_t targets_last_reply(const Targets *targets, unsigned name, uint8_t target)
+{
+        usec_t reply = workers_last_reply(targets->workers, name, target),
+               probed = targets->probes[upstream_index(name, target)].answered;
+
+        reply = probed > reply ? probed : reply;
+        return reply > targets_state(targets, name, target)->directed ? reply : 0;
+}
+
 unsigned targets_n_names(const Targets *targets)
 {
         return targets->n;
@@ -247,17 +256,25 @@ static uint8_t find_target(const Targets *targets, unsigned name, const Failover
         return UPSTREAM_TARGETS_MAX;
 }
 
-/* A number that none has, neither before nor now: sessions may still be on their way from the one that had it. */
-static uint8_t free_target(const Failover *before, const Failover *now, uint8_t n_now)
+/*
+ * A number that none has, neither before nor now, and, if there is one, no session any more: they follow with their
+ * next datagram, and some have none for a long time.
+ */
+static uint8_t free_target(const Targets *targets, unsigned name, const Failover *before, uint8_t n_now)
 {
-        uint16_t taken = 0;
+        const Failover *now = &targets->names[name];
+        unsigned taken = 0, used = 0;
 
         _Static_assert(UPSTREAM_TARGETS_MAX >= 2 * ENDPOINT_LIST_MAX, "there is always one");
         for (uint8_t i = 0; i < before->n; i++)
-                taken |= (uint16_t)(1U << before->order[i]);
+                taken |= 1U << before->order[i];
         for (uint8_t i = 0; i < n_now; i++)
-                taken |= (uint16_t)(1U << now->order[i]);
-        return (uint8_t)__builtin_ctz(~(unsigned)taken);
+                taken |= 1U << now->order[i];
+        for (uint8_t i = 0; i < (uint8_t)UPSTREAM_TARGETS_MAX; i++)
+                if (workers_sessions_at(targets->workers, name, i) > 0)
+                        used |= 1U << i;
+        used |= taken;
+        return (uint8_t)__builtin_ctz(~(used < (1U << UPSTREAM_TARGETS_MAX) - 1 ? used : taken));
 }
 
 /*
@@ -272,7 +289,8 @@ static void number_targets(Targets *targets, unsigned name, const EndpointList *
                 uint8_t target = find_target(targets, name, &before, &list->items[i]);
 
                 if (target == UPSTREAM_TARGETS_MAX) {
-                        target = before.n == 1 && list->n == 1 ? before.order[0] : free_target(&before, failover, i);
+                        target = before.n == 1 && list->n == 1 ? before.order[0]
+                                                               : free_target(targets, name, &before, i);
                         failover_forget(failover, target);
                 }
                 failover->order[i] = target;

@@ -45,5 +45,8 @@ unsigned targets_n_names(const Targets *targets);
 const Failover *targets_failover(const Targets *targets, unsigned name);
 const UpstreamState *targets_state(const Targets *targets, unsigned name, uint8_t target);
 
+/* When it last answered a client or a probe, since it is what it is now; 0: it has not. */
+usec_t targets_last_reply(const Targets *targets, unsigned name, uint8_t target);
+
 /* That of the chosen one. */
 const UpstreamState *targets_chosen(const Targets *targets, unsigned name);

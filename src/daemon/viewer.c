@@ -132,6 +132,9 @@ static void fill_targets(const Viewer *viewer, unsigned name, ViewName *to)
                 ViewTarget *one = &to->targets[i];
 
                 *one = (ViewTarget){.address = state->confirmed > 0 ? state->address : (Address){0},
+                                    .resolved = state->confirmed,
+                                    .resolve_time = state->took,
+                                    .last_reply = targets_last_reply(viewer->targets, name, number),
                                     .health = target_health_names[target->health],
                                     .down = target->health == TARGET_DOWN,
                                     .chosen = number == failover->chosen,
@@ -139,6 +142,7 @@ static void fill_targets(const Viewer *viewer, unsigned name, ViewName *to)
                                     .sessions = workers_sessions_at(viewer->workers, name, number),
                                     .icmp_errors = target->seen.icmp_errors - target->icmp_before};
                 (void)endpoint_format(one->upstream, &state->endpoint);
+                (void)strcpy(one->why, state->why);
         }
         for (uint8_t i = 0; i < (uint8_t)UPSTREAM_TARGETS_MAX; i++) { /* those of before, too */
                 const UpstreamState *state = targets_state(viewer->targets, name, i);
@@ -161,7 +165,6 @@ static void fill_names(Viewer *viewer)
                                  .peak = counted.peak,
                                  .limit = counted.limit,
                                  .by_age = {counted.by_age[0], counted.by_age[1]},
-                                 .last_reply = counted.last_reply > state->directed ? counted.last_reply : 0,
                                  .address = state->confirmed > 0 ? state->address : (Address){0},
                                  .resolved = state->confirmed,
                                  .resolve_time = state->took};

@@ -241,12 +241,9 @@ WorkersName workers_of_name(const Workers *workers, unsigned name)
 
         for (unsigned i = 0; i < workers->n; i++) {
                 const Policy *policy = worker_relay(workers->slots[i].worker)->policies[name];
-                usec_t last = counter_get(&policy->last_reply);
 
                 for (SessionAge age = 0; age < N_SESSION_AGES; age++)
                         sum.by_age[age] += counter_get(&policy->n_sessions[age]);
-                if (last > sum.last_reply)
-                        sum.last_reply = last;
         }
         return sum;
 }
@@ -278,6 +275,18 @@ uint64_t workers_sessions_at(const Workers *workers, unsigned name, uint8_t targ
         for (unsigned i = 0; i < workers->n; i++)
                 n += counter_get(&target_of(&workers->slots[i], name, target)->n_sessions);
         return n;
+}
+
+usec_t workers_last_reply(const Workers *workers, unsigned name, uint8_t target)
+{
+        usec_t last = 0;
+
+        for (unsigned i = 0; i < workers->n; i++) {
+                usec_t one = counter_get(&target_of(&workers->slots[i], name, target)->last_reply);
+
+                last = one > last ? one : last;
+        }
+        return last;
 }
 
 WorkersTotals workers_totals(const Workers *workers)

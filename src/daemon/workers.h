@@ -56,8 +56,7 @@ void workers_keep(Workers *workers, uint32_t n_slots);
 int workers_store(Workers *workers);
 
 /* What a name's upstream is, and where, for who comes after us. */
-void workers_note_upstream(Workers *workers, unsigned name, unsigned k, const char *upstream,
-                           const Address *address);
+void workers_note_upstream(Workers *workers, unsigned name, unsigned k, const char *upstream, const Address *address);
 
 /* Sessions whose sockets are parked where they outlive us, and those that are about to be. */
 typedef struct WorkersKept {
@@ -100,15 +99,15 @@ bool workers_alive(const Workers *workers, usec_t now);
 /* How long the slowest one took for its last answer; or keeps us waiting for it. */
 usec_t workers_latency(const Workers *workers, usec_t now);
 
-/* What is counted by name: sessions by age, and the last reply (monotonic, 0: none yet). */
+/* What is counted by name. */
 typedef struct WorkersName {
         uint64_t sessions, peak, limit, by_age[N_SESSION_AGES];
-        usec_t last_reply;
 } WorkersName;
 
 /* What all of them have counted of a name's target. */
 TargetSeen workers_of_target(const Workers *workers, unsigned name, uint8_t target);
 uint64_t workers_sessions_at(const Workers *workers, unsigned name, uint8_t target);
+usec_t workers_last_reply(const Workers *workers, unsigned name, uint8_t target); /* 0: none yet */
 
 WorkersName workers_of_name(const Workers *workers, unsigned name);
 

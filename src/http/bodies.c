@@ -203,7 +203,7 @@ static json_t *place_object(const ViewPlace *place)
                          direction_object(&place->stats.directions[REPLY]));
 }
 
-static json_t *targets_array(const ViewName *name)
+static json_t *targets_array(const View *view, const ViewName *name)
 {
         json_t *array = json_array();
         char text[ADDRESS_TEXT_MAX];
@@ -213,11 +213,13 @@ static json_t *targets_array(const ViewName *name)
 
                 (void)json_array_append_new(
                                 array,
-                                json_pack("{s:s, s:o, s:s, s:b, s:b, s:o, s:o}", "upstream", target->upstream,
+                                json_pack("{s:s, s:o, s:o, s:o, s:s, s:b, s:b, s:o, s:o}", "upstream", target->upstream,
                                           "address",
                                           target->address.family ? json_string(address_format(text, &target->address))
                                                                  : json_null(),
-                                          "state", target->health, "chosen", target->chosen, "drained", target->drained,
+                                          "resolve_error", *target->why ? json_string(target->why) : json_null(),
+                                          "reply_age_seconds", json_age(view, target->last_reply), "state",
+                                          target->health, "chosen", target->chosen, "drained", target->drained,
                                           "sessions", json_number(target->sessions), "icmp_errors",
                                           json_number(target->icmp_errors)));
         }
@@ -238,8 +240,9 @@ static json_t *name_object(const View *view, size_t i, usec_t asked)
                          name->address.family ? json_string(address_format(text, &name->address)) : json_null(),
                          "resolved_age_seconds", json_age(view, name->resolved), "resolve_error",
                          *name->why ? json_string(name->why) : json_null(), "reply_age_seconds",
-                         json_age(view, name->last_reply), "asked_age_seconds",
-                         json_age(view, health_is_silent(view, name) ? asked : 0), "upstreams", targets_array(name));
+                         json_age(view, view_last_reply(name)), "asked_age_seconds",
+                         json_age(view, health_is_silent(view, name) ? asked : 0), "upstreams",
+                         targets_array(view, name));
 }
 
 /* What came from the process before; null if there was none, or before it is done. */

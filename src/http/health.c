@@ -38,9 +38,26 @@ const char *health_level_name(HealthLevel level)
 
 /* --- of one name --- */
 
+const ViewTarget *view_answered(const ViewName *name)
+{
+        const ViewTarget *last = NULL;
+
+        for (unsigned i = 0; i < name->n_targets; i++)
+                if (name->targets[i].last_reply > (last ? last->last_reply : 0))
+                        last = &name->targets[i];
+        return last;
+}
+
+usec_t view_last_reply(const ViewName *name)
+{
+        const ViewTarget *last = view_answered(name);
+
+        return last ? last->last_reply : 0;
+}
+
 bool health_is_silent(const View *view, const ViewName *name)
 {
-        return name->last_reply > 0 && usec_sub(view->now, name->last_reply) >= SILENT_AFTER;
+        return view_last_reply(name) > 0 && usec_sub(view->now, view_last_reply(name)) >= SILENT_AFTER;
 }
 
 /* What clients sent to listeners of the name, by what became of it. */
@@ -123,18 +140,40 @@ static void judge_unanswered(Finding *finding, const View *view, const ViewName 
 
 static void judge_answered(Finding *finding, const View *view, const ViewName *name, usec_t asked)
 {
-        usec_t age = usec_sub(view->now, name->last_reply);
+        usec_t age = usec_sub(view->now, view_last_reply(name));
         char text[HTML_NUMBER_MAX];
         const char *when = html_format_age(text, age);
+        const ViewTarget *who = view_answered(name);
 
         if (!health_is_silent(view, name))
-                find(finding, HEALTH_GOOD, "Yes", "%s answered %s", name->upstream, when);
-        else if (asked > name->last_reply)
+                find(finding, HEALTH_GOOD, "Yes", "%s answered %s%s%s", who->upstream, when,
+                     who->chosen ? "" : ", and new clients go to ", who->chosen ? "" : name->upstream);
+        else if (asked > view_last_reply(name))
                 find(finding, HEALTH_DOUBTFUL, "Silent", "%s last answered %s, and clients have sent since",
-                     name->upstream, when);
+                     who->upstream, when);
         else
                 find(finding, HEALTH_WAITING, "Idle", "%s last answered %s, and no open session has sent since",
-                     name->upstream, when);
+                     who->upstream, when);
+}
+
+static bool all_down(const ViewName *name)
+{
+        for (unsigned i = 0; i < name->n_targets; i++)
+                if (!name->targets[i].down)
+                        return false;
+        return name->n_targets > 1;
+}
+
+static void judge_down(Finding *finding, const View *view, const ViewName *name)
+{
+        const ViewTarget *who = view_answered(name);
+        char text[HTML_NUMBER_MAX];
+
+        if (who)
+                find(finding, HEALTH_BAD, "No", "none of the %u upstreams answers; the last that did was %s, %s",
+                     name->n_targets, who->upstream, html_format_age(text, usec_sub(view->now, who->last_reply)));
+        else
+                find(finding, HEALTH_BAD, "No", "none of the %u upstreams has ever answered", name->n_targets);
 }
 
 Finding health_of_name(const View *view, size_t i, usec_t asked)
@@ -147,7 +186,9 @@ Finding health_of_name(const View *view, size_t i, usec_t asked)
         if (name->address.family == 0)
                 find(&finding, HEALTH_BAD, "No", "the address of %s is not known: %s", name->upstream,
                      *name->why ? name->why : "there is no answer from the name service yet");
-        else if (name->last_reply == 0)
+        else if (all_down(name))
+                judge_down(&finding, view, name);
+        else if (view_last_reply(name) == 0)
                 judge_unanswered(&finding, view, name, verdicts);
         else
                 judge_answered(&finding, view, name, asked);
@@ -236,6 +277,41 @@ static void note_resolving(const View *view, Finding notes[static HEALTH_NOTES_M
         }
 }
 
+/* One of several upstreams does not answer, or is nowhere; the others do its work. */
+static void note_target(const ViewTarget *target, unsigned number, unsigned n_targets,
+                        Finding notes[static HEALTH_NOTES_MAX], unsigned *n)
+{
+        char sessions[HTML_NUMBER_MAX];
+
+        if (target->down && target->sessions > 0)
+                find(take_note(notes, n), HEALTH_DOUBTFUL, "Upstream",
+                     "%s (number %u of %u) does not answer, and %s session%s to it", target->upstream, number,
+                     n_targets, html_format_count(sessions, target->sessions),
+                     target->sessions == 1 ? " goes" : "s go");
+        else if (target->down)
+                find(take_note(notes, n), HEALTH_WAITING, "Upstream", "%s (number %u of %u) does not answer",
+                     target->upstream, number, n_targets);
+        else
+                find(take_note(notes, n), HEALTH_WAITING, "DNS", "the address of %s (number %u of %u) is not known: %s",
+                     target->upstream, number, n_targets, *target->why ? target->why : "no answer yet");
+}
+
+static void note_targets(const View *view, Finding notes[static HEALTH_NOTES_MAX], unsigned *n)
+{
+        for (size_t i = 0; i < view->n_names; i++) {
+                const ViewName *name = &view->names[i];
+
+                for (unsigned k = 0; k < name->n_targets; k++) {
+                        const ViewTarget *target = &name->targets[k];
+
+                        if (name->n_targets == 1 || all_down(name) || (!target->down && target->address.family != 0))
+                                continue;
+                        note_target(target, k + 1, name->n_targets, notes, n);
+                        return; /* the table below shows the others */
+                }
+        }
+}
+
 static void note_reload(const View *view, Finding notes[static HEALTH_NOTES_MAX], unsigned *n)
 {
         if (*view->reload_trouble)
@@ -250,6 +326,7 @@ unsigned health_notes(const View *view, const History *history, Finding notes[st
         note_limit(view, notes, &n);
         note_drops(history, notes, &n);
         note_kernel_drops(history, notes, &n);
+        note_targets(view, notes, &n);
         note_resolving(view, notes, &n);
         note_reload(view, notes, &n);
         return n;

@@ -14,7 +14,7 @@ typedef struct Finding {
         char text[768];   /* its reason, without a full stop; not escaped */
 } Finding;
 
-enum { HEALTH_NOTES_MAX = 5 };
+enum { HEALTH_NOTES_MAX = 6 };
 
 /* `good`, `waiting`, `doubtful`, `bad`. */
 const char *health_level_name(HealthLevel level);

@@ -39,6 +39,8 @@
         X(TRAINS_IN_PIECES, "counter", "udp46_trains_in_pieces_total",                                                \
           "Trains that had to be sent datagram by datagram.")                                                         \
         X(ICMP_ERRORS, "counter", "udp46_icmp_errors_total", "ICMP errors that upstreams or routers reported.")       \
+        X(ICMP_TOO_BIG, "counter", "udp46_icmp_packet_too_big_total",                                                 \
+          "Times that a router said that its next line carries less.")                                                \
         X(LISTENER_INFO, "gauge", "udp46_listener_info", "A listener's address and its name, always 1.")              \
         X(WORKERS, "gauge", "udp46_workers", "Sockets that share the listener's address, each with a worker.")        \
         X(SESSIONS_PEAK, "gauge", "udp46_sessions_peak", "Most sessions at one time since the start.")                \
@@ -231,6 +233,11 @@ static uint64_t icmp_errors(const ViewPlace *place)
         return counter_get(&place->stats.icmp_errors);
 }
 
+static uint64_t icmp_too_big(const ViewPlace *place)
+{
+        return counter_get(&place->stats.icmp_too_big);
+}
+
 static uint64_t open_errors(const ViewPlace *place)
 {
         return counter_get(&place->stats.open_errors);
@@ -413,18 +420,6 @@ static double name_peak(const View *view, const ViewName *name)
         return (double)name->peak;
 }
 
-static double resolved(const View *view, const ViewName *name)
-{
-        (void)view;
-        return name->address.family != 0;
-}
-
-static double resolve_failing(const View *view, const ViewName *name)
-{
-        (void)view;
-        return *name->why != '\0';
-}
-
 static double resolves(const View *view, const ViewName *name)
 {
         (void)view;
@@ -437,31 +432,10 @@ static double resolve_errors(const View *view, const ViewName *name)
         return (double)name->n_resolve_errors;
 }
 
-static double resolve_time(const View *view, const ViewName *name)
-{
-        (void)view;
-        return seconds(name->resolve_time);
-}
-
-static double age(const View *view, usec_t when)
-{
-        return when > 0 ? seconds(usec_sub(view->now, when)) : __builtin_nan("");
-}
-
-static double resolve_age(const View *view, const ViewName *name)
-{
-        return age(view, name->resolved);
-}
-
 static double address_changes(const View *view, const ViewName *name)
 {
         (void)view;
         return (double)name->n_moves;
-}
-
-static double reply_age(const View *view, const ViewName *name)
-{
-        return age(view, name->last_reply);
 }
 
 static void write_sessions_by_state(FILE *to, const View *view)
@@ -481,37 +455,76 @@ static void write_upstream_info(FILE *to, const View *view)
         char text[ADDRESS_TEXT_MAX];
 
         head(to, &metrics[METRIC_UPSTREAM_INFO]);
-        for (size_t i = 0; i < view->n_names; i++) {
-                (void)fputs(metrics[METRIC_UPSTREAM_INFO].name, to);
-                label(to, "{", "name", view->names[i].name);
-                label(to, ",", "upstream", view->names[i].upstream);
-                label(to, ",", "address", address_format(text, &view->names[i].address));
-                (void)fputs("} 1\n", to);
-        }
+        for (size_t i = 0; i < view->n_names; i++)
+                for (unsigned k = 0; k < view->names[i].n_targets; k++) {
+                        (void)fputs(metrics[METRIC_UPSTREAM_INFO].name, to);
+                        label(to, "{", "name", view->names[i].name);
+                        label(to, ",", "upstream", view->names[i].targets[k].upstream);
+                        label(to, ",", "address", address_format(text, &view->names[i].targets[k].address));
+                        (void)fputs("} 1\n", to);
+                }
 }
 
-static double target_sessions(const ViewTarget *target)
+static double age(const View *view, usec_t when)
 {
+        return when > 0 ? seconds(usec_sub(view->now, when)) : __builtin_nan("");
+}
+
+static double target_resolved(const View *view, const ViewTarget *target)
+{
+        (void)view;
+        return target->address.family != 0;
+}
+
+static double target_failing(const View *view, const ViewTarget *target)
+{
+        (void)view;
+        return *target->why != '\0';
+}
+
+static double target_resolve_time(const View *view, const ViewTarget *target)
+{
+        (void)view;
+        return seconds(target->resolve_time);
+}
+
+static double target_resolve_age(const View *view, const ViewTarget *target)
+{
+        return age(view, target->resolved);
+}
+
+static double target_reply_age(const View *view, const ViewTarget *target)
+{
+        return age(view, target->last_reply);
+}
+
+static double target_sessions(const View *view, const ViewTarget *target)
+{
+        (void)view;
         return (double)target->sessions;
 }
 
-static double target_down(const ViewTarget *target)
+static double target_down(const View *view, const ViewTarget *target)
 {
+        (void)view;
         return target->down;
 }
 
-static double target_chosen(const ViewTarget *target)
+static double target_chosen(const View *view, const ViewTarget *target)
 {
+        (void)view;
         return target->chosen;
 }
 
-static double target_drained(const ViewTarget *target)
+static double target_drained(const View *view, const ViewTarget *target)
 {
+        (void)view;
         return target->drained;
 }
 
-static double target_icmp(const ViewTarget *target)
+static double target_icmp(const View *view, const ViewTarget *target)
 {
+        (void)view;
         return (double)target->icmp_errors;
 }
 
@@ -521,7 +534,7 @@ static double failovers(const View *view, const ViewName *name)
         return (double)name->n_failovers;
 }
 
-static void each_target(FILE *to, const View *view, MetricId id, double (*value)(const ViewTarget *target))
+static void each_target(FILE *to, const View *view, MetricId id, double (*value)(const View *, const ViewTarget *))
 {
         head(to, &metrics[id]);
         for (size_t i = 0; i < view->n_names; i++)
@@ -532,7 +545,7 @@ static void each_target(FILE *to, const View *view, MetricId id, double (*value)
                         label(to, "{", "name", view->names[i].name);
                         label(to, ",", "upstream", target->upstream);
                         (void)fputc('}', to);
-                        number(to, value(target));
+                        number(to, value(view, target));
                 }
 }
 
@@ -552,14 +565,14 @@ static void write_names(FILE *to, const View *view)
         each_name(to, view, METRIC_NAME_LIMIT, name_limit);
         each_name(to, view, METRIC_NAME_PEAK, name_peak);
         write_upstream_info(to, view);
-        each_name(to, view, METRIC_UPSTREAM_RESOLVED, resolved);
-        each_name(to, view, METRIC_RESOLVE_FAILING, resolve_failing);
+        each_target(to, view, METRIC_UPSTREAM_RESOLVED, target_resolved);
+        each_target(to, view, METRIC_RESOLVE_FAILING, target_failing);
         each_name(to, view, METRIC_RESOLVES, resolves);
         each_name(to, view, METRIC_NAME_RESOLVE_ERRORS, resolve_errors);
-        each_name(to, view, METRIC_RESOLVE_TIME, resolve_time);
-        each_name(to, view, METRIC_RESOLVE_AGE, resolve_age);
+        each_target(to, view, METRIC_RESOLVE_TIME, target_resolve_time);
+        each_target(to, view, METRIC_RESOLVE_AGE, target_resolve_age);
         each_name(to, view, METRIC_ADDRESS_CHANGES, address_changes);
-        each_name(to, view, METRIC_REPLY_AGE, reply_age);
+        each_target(to, view, METRIC_REPLY_AGE, target_reply_age);
         write_targets(to, view);
 }
 
@@ -639,6 +652,7 @@ static void write_all(FILE *to, const View *view)
         each_direction(to, view, METRIC_TRAINS, trains);
         each_direction(to, view, METRIC_TRAINS_IN_PIECES, trains_in_pieces);
         each_place(to, view, METRIC_ICMP_ERRORS, icmp_errors);
+        each_place(to, view, METRIC_ICMP_TOO_BIG, icmp_too_big);
         each_place(to, view, METRIC_WORKERS, n_workers);
         plain(to, METRIC_SESSIONS_PEAK, (double)view->peak);
         plain(to, METRIC_SESSIONS_LIMIT, (double)view->limit);

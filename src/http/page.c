@@ -291,8 +291,8 @@ static void write_facts(const Page *page, FILE *to)
         for (Direction d = 0; d < N_DIRECTIONS; d++)
                 dropped += sum_dropped(view, d);
         for (size_t i = 0; i < view->n_names; i++)
-                if (view->names[i].last_reply > last_reply)
-                        last_reply = view->names[i].last_reply;
+                if (view_last_reply(&view->names[i]) > last_reply)
+                        last_reply = view_last_reply(&view->names[i]);
         (void)fputs("<dl class=\"facts\"><div><dt>Sessions</dt><dd id=\"sessions\">", to);
         html_count(to, view->sessions);
         (void)fputs(" <small>peak ", to);
@@ -359,6 +359,14 @@ static void write_resolving(const Page *page, FILE *to, const ViewName *name, co
                 (void)fprintf(to, "<small>the last answer took %s</small>", html_format_span(span, name->resolve_time));
 }
 
+static usec_t reply_of_chosen(const ViewName *name)
+{
+        for (unsigned i = 0; i < name->n_targets; i++)
+                if (name->targets[i].chosen)
+                        return name->targets[i].last_reply;
+        return 0;
+}
+
 static void write_upstream(const Page *page, FILE *to, const ViewName *name, const Column columns[static 6])
 {
         row_begin(to);
@@ -366,7 +374,7 @@ static void write_upstream(const Page *page, FILE *to, const ViewName *name, con
         write_address(to, name);
         next_cell(to, &columns[1], true);
         html_text(to, name->name);
-        ago_cell(page, to, &columns[2], name->last_reply);
+        ago_cell(page, to, &columns[2], reply_of_chosen(name));
         write_resolving(page, to, name, &columns[3]);
         count_cell(to, &columns[4], name->n_resolves);
         (void)fputs("<small>failed: ", to);
@@ -393,7 +401,8 @@ static void write_upstreams(const Page *page, FILE *to)
 
 /* --- where they could be carried to --- */
 
-static void write_target(FILE *to, const ViewName *name, const ViewTarget *target, const Column columns[static 5])
+static void write_target(const Page *page, FILE *to, const ViewName *name, const ViewTarget *target,
+                         const Column columns[static 6])
 {
         char address[ADDRESS_TEXT_MAX];
 
@@ -409,16 +418,17 @@ static void write_target(FILE *to, const ViewName *name, const ViewTarget *targe
         (void)fprintf(to, target->down ? "<span class=\"some\">%s</span>" : "%s", target->health);
         (void)fputs(target->drained ? ", drained" : "", to);
         (void)fputs(target->chosen ? ", chosen" : "", to);
-        count_cell(to, &columns[3], target->sessions);
-        count_cell(to, &columns[4], target->icmp_errors);
+        ago_cell(page, to, &columns[3], target->last_reply);
+        count_cell(to, &columns[4], target->sessions);
+        count_cell(to, &columns[5], target->icmp_errors);
         row_end(to);
 }
 
 /* Only of names that have several: of one alone everything is said above. */
 static void write_targets(const Page *page, FILE *to)
 {
-        static const Column columns[] = {
-                        {"Upstream", ""}, {"Listeners", ""}, {"State", ""}, {"Sessions", "n"}, {"ICMP errors", "n"}};
+        static const Column columns[] = {{"Upstream", ""},   {"Listeners", ""}, {"State", ""},
+                                         {"Last reply", ""}, {"Sessions", "n"}, {"ICMP errors", "n"}};
         unsigned most = 0;
 
         for (size_t i = 0; i < page->view->n_names; i++)
@@ -429,7 +439,7 @@ static void write_targets(const Page *page, FILE *to)
         table_begin(to, "In order of preference. New sessions go to the chosen one.", columns, ELEMENTSOF(columns));
         for (size_t i = 0; i < page->view->n_names; i++)
                 for (unsigned k = 0; page->view->names[i].n_targets > 1 && k < page->view->names[i].n_targets; k++)
-                        write_target(to, &page->view->names[i], &page->view->names[i].targets[k], columns);
+                        write_target(page, to, &page->view->names[i], &page->view->names[i].targets[k], columns);
         table_end(to);
         (void)fputs("</section>\n", to);
 }

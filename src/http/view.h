@@ -20,7 +20,11 @@ typedef struct ViewPlace {
 /* One of the upstreams of a name, in order of preference. */
 typedef struct ViewTarget {
         char upstream[ENDPOINT_TEXT_MAX];
-        Address address;    /* family 0: not known */
+        Address address; /* family 0: not known */
+        usec_t resolved; /* when it was last confirmed; 0: never */
+        usec_t resolve_time;
+        char why[192];      /* why the last question failed; "" if it did not */
+        usec_t last_reply;  /* of any session, or to a probe; 0: none yet */
         const char *health; /* unknown, up or down */
         bool down, chosen;  /* it does not answer; new sessions go there */
         bool drained;       /* somebody wants it to be left */
@@ -33,7 +37,6 @@ typedef struct ViewName {
         const char *name;
         uint64_t sessions, peak, limit;
         uint64_t by_age[N_SESSION_AGES];
-        usec_t last_reply; /* of any session; 0: none yet */
         unsigned n_targets;
         ViewTarget targets[VIEW_TARGETS_MAX];
         uint64_t n_failovers;             /* times that another one was chosen */
@@ -44,6 +47,10 @@ typedef struct ViewName {
         uint64_t n_resolves, n_resolve_errors, n_moves; /* of all of them */
         char why[192];                                  /* why the last question failed; "" if it did not */
 } ViewName;
+
+/* The upstream that answered last, and when that was. NULL and 0: none has. */
+const ViewTarget *view_answered(const ViewName *name);
+usec_t view_last_reply(const ViewName *name);
 
 /* As many as RevivalLoss has (state/revive.h): rooms do not know each other. */
 enum { VIEW_LOSSES = 6 };

@@ -18,7 +18,6 @@ typedef struct Leg {
         uint8_t target;      /* of its upstream */
         Trains trains;       /* what its path takes */
         Manner manner;       /* in which it sends: its upstream's, from the next datagram on */
-        bool followed;       /* it may lead elsewhere since somebody looked */
         bool doubted;        /* to be pointed anew with the next datagram, at the same address or another */
         uint32_t sources;    /* which of its upstream's sources it was taken from; 0: the kernel chose */
         uint32_t pair;       /* there */

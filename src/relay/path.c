@@ -126,26 +126,17 @@ static int forward_run(Relay *relay, Session *session, const Run *run, usec_t no
 {
         Policy *policy = session->listener->policy;
         unsigned n_done = run->n;
-        uint64_t n_icmp = 0;
         int r;
 
-        if (session->n_waiting > 0 && (r = waiting_resume(relay, session)) < 0)
+        if (session->n_waiting > 0 && (r = waiting_resume(relay, session, now)) < 0)
                 return r;
         if (session->n_waiting > 0)
                 stand_in_line(run->first, run->n);
-        else {
-                r = policy->upstream.kind->forward(&policy->upstream, &session->leg, run->first, run->n, &n_icmp);
-                if (r < 0)
-                        return r;
-        }
-        if (session->leg.followed) {
-                session->leg.followed = false;
-                beside_follow(relay, session, now);
-        }
+        else if ((r = session_forward(relay, session, run->first, run->n, now)) < 0)
+                return r;
         if (run->first[run->n - 1].error == EAGAIN && policy->settings.write_timeout > 0)
                 n_done = waiting_seat(relay, session, run->first, run->n,
                                       usec_add(now, policy->settings.write_timeout));
-        session_note_icmp(session, n_icmp);
         account_sent(session, FORWARD, run->first, n_done);
         session_touch_forward(session, was_asked(run->first), now);
         return 0;
@@ -228,23 +219,24 @@ static int take_replies(Relay *relay, Session *session, Beside *beside, usec_t n
 {
         Upstream *upstream = &session->listener->policy->upstream;
         Batch *batch = relay->batch;
-        uint64_t n_icmp = 0;
+        Icmp icmp = {0};
         unsigned asked = 0;
+        bool answered = true;
         int r;
 
         do {
                 asked = asked == 0 ? READ_ONE : READ_SOME;
-                r = beside ? beside_receive(beside, batch, asked, &n_icmp)
-                           : upstream->kind->receive(upstream, &session->leg, batch, asked, &n_icmp);
+                r = beside ? beside_receive(beside, batch, asked, &icmp, &answered)
+                           : upstream->kind->receive(upstream, &session->leg, batch, asked, &icmp);
                 if (r < 0)
                         return r;
                 r = reply_batch(session, batch);
                 if (r < 0)
                         return r;
                 if (batch->n > 0)
-                        session_touch_reply(session, now);
+                        session_touch_reply(session, answered, now);
         } while (batch->n == asked && asked == READ_ONE);
-        session_note_icmp(session, n_icmp);
+        session_note_icmp(session, &icmp);
         return 0;
 }
 
@@ -253,7 +245,7 @@ int path_reply(Watch *leg_watch, void *userdata, usec_t now)
         Session *session = container_of(leg_watch, Session, leg.watch);
         int r;
 
-        if (session->n_waiting > 0 && (r = waiting_resume(userdata, session)) < 0)
+        if (session->n_waiting > 0 && (r = waiting_resume(userdata, session, now)) < 0)
                 return r;
         return take_replies(userdata, session, NULL, now);
 }
@@ -262,5 +254,7 @@ int path_reply_beside(Watch *beside_watch, void *userdata, usec_t now)
 {
         Beside *beside = container_of(beside_watch, Beside, watch);
 
+        if (beside->n_replies != beside->session->listener->policy->upstream.n_replies)
+                beside_follow(userdata, beside->session, now); /* others may answer now, and these perhaps not */
         return take_replies(userdata, beside->session, beside, now);
 }

@@ -31,6 +31,5 @@ typedef struct Policy {
         Upstream upstream;
         Quota quota;
         Counter n_sessions[N_SESSION_AGES];
-        Counter last_reply;        /* monotonic µs; 0: none yet */
         List idle[N_SESSION_AGES]; /* sessions in order of last use: the first is the next to expire */
 } Policy;

@@ -26,6 +26,14 @@ static inline bool quota_full(const Quota *q)
         return q;
 }
 
+/* Is more taken than there may be, here or above? Limits may be lowered. */
+static inline bool quota_over(const Quota *q)
+{
+        while (q && counter_get(&q->current) <= counter_get(&q->limit))
+                q = q->parent;
+        return q;
+}
+
 /* Gives back what was taken, here and above. */
 static inline void quota_give(Quota *q)
 {

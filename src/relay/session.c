@@ -242,10 +242,29 @@ static UpstreamTarget *session_target(Session *session)
         return &session->listener->policy->upstream.targets[session->leg.target];
 }
 
-void session_note_icmp(Session *session, uint64_t n)
+int session_forward(Relay *relay, Session *session, Datagram *run, unsigned n, usec_t now)
 {
-        counter_add(&session->listener->stats.icmp_errors, n);
-        counter_add(&session_target(session)->icmp_errors, n);
+        Upstream *upstream = &session->listener->policy->upstream;
+        bool moved;
+        Icmp icmp = {0};
+        int r = upstream->kind->follow(upstream, &session->leg, &moved);
+
+        if (moved) /* it may be answered at once */
+                beside_follow(relay, session, now);
+        for (unsigned i = 0; i < n && r < 0; i++)
+                run[i].error = -r;
+        if (r < 0)
+                return 0;
+        r = upstream->kind->forward(upstream, &session->leg, run, n, &icmp);
+        session_note_icmp(session, &icmp);
+        return r;
+}
+
+void session_note_icmp(Session *session, const Icmp *icmp)
+{
+        counter_add(&session->listener->stats.icmp_errors, icmp->errors);
+        counter_add(&session->listener->stats.icmp_too_big, icmp->too_big);
+        counter_add(&session_target(session)->icmp_errors, icmp->errors);
 }
 
 static void session_refresh(Session *session, usec_t now)
@@ -279,15 +298,18 @@ void session_touch_forward(Session *session, bool sent, usec_t now)
         }
 }
 
-void session_touch_reply(Session *session, usec_t now)
+void session_touch_reply(Session *session, bool answered, usec_t now)
 {
         UpstreamTarget *target = session_target(session);
         usec_t silent = usec_sub(now, session->record.traffic[FORWARD].last);
 
-        session->record.traffic[REPLY].last = session->heard = now;
-        counter_set(&session->listener->policy->last_reply, now);
-        counter_add(&target->answered, 1);
-        session->n_unheard = 0;
+        session->record.traffic[REPLY].last = now;
+        if (answered) {
+                session->heard = now;
+                session->n_unheard = 0;
+                counter_set(&target->last_reply, now);
+                counter_add(&target->answered, 1);
+        }
         if (session->record.age == SESSION_UNREPLIED) {
                 session_leave_age(session);
                 session_enter_age(session, SESSION_ASSURED);

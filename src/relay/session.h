@@ -50,14 +50,20 @@ void session_free(Relay *relay, Session *session);
 void session_close(Relay *relay, Session *session, SessionEnd end, usec_t now);
 
 /*
- * Something came from the client (sent: and went on its way, or there is none); something came from the upstream. Each
- * O(1).
+ * Something came from the client (sent: and went on its way, or there is none); something came from the upstream
+ * (answered: it proves that the one that the leg leads to is there). Each O(1).
  */
 void session_touch_forward(Session *session, bool sent, usec_t now);
-void session_touch_reply(Session *session, usec_t now);
+void session_touch_reply(Session *session, bool answered, usec_t now);
 
-/* ICMP errors that its leg brought: advice, no more. */
-void session_note_icmp(Session *session, uint64_t n);
+/*
+ * Sends a run on its leg, which is led to where it belongs before: each datagram says what became of it. 0 or negative
+ * errno: we are broken.
+ */
+int session_forward(Relay *relay, Session *session, Datagram *run, unsigned n, usec_t now);
+
+/* What ICMP told its leg: advice, no more. */
+void session_note_icmp(Session *session, const Icmp *icmp);
 
 /* When it will be closed if nothing comes any more. */
 usec_t session_deadline(const Session *session);

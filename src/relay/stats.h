@@ -24,7 +24,8 @@ typedef struct DirectionStats {
 
 typedef struct Stats {
         DirectionStats directions[N_DIRECTIONS];
-        Counter icmp_errors;      /* reported by upstreams' hosts and routers, counted as advice */
+        Counter icmp_errors;      /* reported by upstreams' hosts and routers, counted as advice, */
+        Counter icmp_too_big;     /* but "packet too big", which tells the kernel how large fragments may be */
         Counter sessions_created; /* ever */
         Counter sessions_closed[N_SESSION_ENDS];
         Counter open_errors;                      /* legs that could not be opened */
@@ -56,6 +57,7 @@ static inline void stats_add(Stats *sum, const Stats *stats)
                         counter_add(&to->verdicts[v], counter_get(&from->verdicts[v]));
         }
         counter_add(&sum->icmp_errors, counter_get(&stats->icmp_errors));
+        counter_add(&sum->icmp_too_big, counter_get(&stats->icmp_too_big));
         counter_add(&sum->sessions_created, counter_get(&stats->sessions_created));
         counter_add(&sum->open_errors, counter_get(&stats->open_errors));
         for (SessionEnd end = 0; end < N_SESSION_ENDS; end++)

@@ -156,15 +156,16 @@ static void direct_close(Upstream *upstream, Leg *leg)
                 sources_give(upstream->sources, leg->pair);
 }
 
-/* Leads a leg to where it belongs by now; its local port stays. 0 or negative errno: it leads nowhere. */
-static int leg_follow(Upstream *upstream, Leg *leg)
+static int direct_follow(Upstream *upstream, Leg *leg, bool *ret_moved)
 {
-        bool there;
-        uint8_t target = upstream_find(upstream, leg, &there);
         Address peer;
+        bool there;
         int r;
 
-        upstream_move(upstream, leg, target);
+        *ret_moved = leg->generation != upstream->generation || leg->doubted;
+        if (!*ret_moved)
+                return 0;
+        upstream_move(upstream, leg, upstream_find(upstream, leg, &there));
         peer = upstream_peer(upstream, leg);
         if (peer.family == 0) /* it goes on to where it led before */
                 return 0;
@@ -175,27 +176,19 @@ static int leg_follow(Upstream *upstream, Leg *leg)
                 trains_init(&leg->trains);
         }
         leg->generation = upstream->generation;
-        leg->followed = true;
         return 0;
 }
 
-static int direct_forward(Upstream *upstream, Leg *leg, Datagram *run, unsigned n, uint64_t *n_icmp)
+static int direct_forward(Upstream *upstream, Leg *leg, Datagram *run, unsigned n, Icmp *icmp)
 {
-        bool stale = leg->generation != upstream->generation || leg->doubted;
-        int r = stale ? leg_follow(upstream, leg) : 0;
-
-        for (unsigned i = 0; i < n && r < 0; i++)
-                run[i].error = -r;
-        if (r < 0)
-                return 0;
         leg_take_manner(upstream, leg);
-        return udp_send(leg->fd, run, n, upstream->trains ? &leg->trains : NULL, n_icmp);
+        return udp_send(leg->fd, run, n, upstream->trains ? &leg->trains : NULL, icmp);
 }
 
-static int direct_receive(Upstream *upstream, Leg *leg, Batch *batch, unsigned n_max, uint64_t *n_icmp)
+static int direct_receive(Upstream *upstream, Leg *leg, Batch *batch, unsigned n_max, Icmp *icmp)
 {
         leg_take_manner(upstream, leg);
-        return udp_receive(leg->fd, batch, n_max, n_icmp);
+        return udp_receive(leg->fd, batch, n_max, icmp);
 }
 
 const UpstreamKind upstream_direct = {
@@ -203,6 +196,7 @@ const UpstreamKind upstream_direct = {
                 .open = direct_open,
                 .adopt = direct_adopt,
                 .close = direct_close,
+                .follow = direct_follow,
                 .forward = direct_forward,
                 .receive = direct_receive,
 };

@@ -33,9 +33,15 @@ typedef struct UpstreamKind {
         int (*adopt)(Upstream *upstream, const Address *source, bool bound, int fd, Leg *leg);
         void (*close)(Upstream *upstream, Leg *leg);
 
+        /*
+         * Leads the leg to where it belongs by now; its local port stays. To be called before it is sent through. 0 or
+         * negative errno: it leads nowhere at present. *ret_moved: it was pointed anew.
+         */
+        int (*follow)(Upstream *upstream, Leg *leg, bool *ret_moved);
+
         /* As udp_send() and udp_receive(). */
-        int (*forward)(Upstream *upstream, Leg *leg, Datagram *run, unsigned n, uint64_t *n_icmp);
-        int (*receive)(Upstream *upstream, Leg *leg, Batch *batch, unsigned n_max, uint64_t *n_icmp);
+        int (*forward)(Upstream *upstream, Leg *leg, Datagram *run, unsigned n, Icmp *icmp);
+        int (*receive)(Upstream *upstream, Leg *leg, Batch *batch, unsigned n_max, Icmp *icmp);
 } UpstreamKind;
 
 enum { UPSTREAM_TARGETS_MAX = 16, UPSTREAM_DEVICE_MAX = 16 }; /* the latter a name and its end (IF_NAMESIZE) */
@@ -55,6 +61,7 @@ typedef struct UpstreamTarget {
         Counter knocked;  /* runs of those who insist and were never answered */
         Counter answered; /* runs from it */
         Counter icmp_errors;
+        Counter last_reply;  /* monotonic µs; 0: none yet */
         uint32_t generation; /* of the upstream, when its address was last set anew */
 } UpstreamTarget;
 

@@ -106,17 +106,15 @@ unsigned waiting_seat(Relay *relay, Session *session, Datagram *run, unsigned n,
         return n - n_seated;
 }
 
-int waiting_resume(Relay *relay, Session *session)
+int waiting_resume(Relay *relay, Session *session, usec_t now)
 {
-        Upstream *upstream = &session->listener->policy->upstream;
         Seat *seat = seat_of(relay->waiting->taken.first);
-        uint64_t n_icmp = 0;
         int r;
 
         while ((seat = next_of_session(seat, session))) {
                 Seat *next = seat_of(seat->node.next);
 
-                r = upstream->kind->forward(upstream, &session->leg, &seat->datagram, 1, &n_icmp);
+                r = session_forward(relay, session, &seat->datagram, 1, now);
                 if (r < 0)
                         return r;
                 if (waits(&seat->datagram))
@@ -125,7 +123,6 @@ int waiting_resume(Relay *relay, Session *session)
                 seat_leave(relay->waiting, seat);
                 seat = next;
         }
-        session_note_icmp(session, n_icmp);
         return session->n_waiting > 0 ? 0 : watch_for_room(relay, session);
 }
 
@@ -176,7 +173,7 @@ void waiting_expire(Relay *relay, usec_t now)
         for (Seat *due; (due = first_due(relay->waiting, now));) {
                 Session *session = due->session;
 
-                (void)waiting_resume(relay, session);
+                (void)waiting_resume(relay, session, now);
                 for (Seat *seat = seat_of(relay->waiting->taken.first), *next; seat; seat = next) {
                         next = seat_of(seat->node.next);
                         if (seat->session == session && seat->until <= now)

@@ -23,7 +23,7 @@ WaitingRoom *waiting_room_free(WaitingRoom *room);
 unsigned waiting_seat(Relay *relay, Session *session, Datagram *run, unsigned n, usec_t until);
 
 /* Sends what waits on a leg, as far as its buffer takes it. 0 or negative errno. */
-int waiting_resume(Relay *relay, Session *session);
+int waiting_resume(Relay *relay, Session *session, usec_t now);
 
 /* Drops all that a session has waiting, because it ends. */
 void waiting_clear(Relay *relay, Session *session);

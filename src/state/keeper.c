@@ -229,6 +229,13 @@ void keeper_park_all(Keeper *keeper, usec_t now)
 
 /* --- sessions --- */
 
+/* Parcels up to this one shall go, whatever lives in them. */
+static void purge_to(Keeper *keeper, uint64_t parcel)
+{
+        if (parcel > keeper->purge)
+                keeper->purge = parcel;
+}
+
 void keeper_opened(Keeper *keeper, Session *session, usec_t now)
 {
         uint64_t n = counter_get(&keeper->n_fresh) + 1;
@@ -240,11 +247,12 @@ void keeper_opened(Keeper *keeper, Session *session, usec_t now)
         due_by(keeper, n < PARCEL_MAX ? usec_add(now, KEEPER_PARK_WITHIN) : now);
 }
 
-/* What is parked is not all it has: it is parked again. */
+/* What is parked is not what it has: it is parked again, and what it had before shall go. */
 void keeper_changed(Keeper *keeper, Session *session, usec_t now)
 {
         if (session->parcel == 0)
                 return;
+        purge_to(keeper, session->parcel);
         leave(keeper, session);
         counter_set(&keeper->n_parked, counter_get(&keeper->n_parked) - 1);
         list_append(&keeper->fresh, &session->parked);
@@ -268,8 +276,7 @@ void keeper_closed(Keeper *keeper, Session *session, usec_t now)
                 return;
         if (!udp_dissolve(session->leg.fd) ||
             has_beside(session)) { /* the queue holds them for a while, and their port */
-                if (parcel > keeper->purge)
-                        keeper->purge = parcel;
+                purge_to(keeper, parcel);
                 due_by(keeper, usec_add(now, PURGE_AFTER));
         } else if (is_stale(keeper))
                 due_by(keeper, now);

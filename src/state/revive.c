@@ -34,7 +34,7 @@ static int by_address(const void *a, const void *b)
         const Address *one = &first->local, *two = &second->local;
         int r = one->port != two->port ? one->port - two->port : memcmp(&one->v6, &two->v6, sizeof(one->v6));
 
-        return r != 0 ? r : second->connected - first->connected;
+        return r != 0 ? r : first->beside - second->beside;
 }
 
 /* Two of one address are one: it is in two queues, or in one twice, because it was about to be moved. */
@@ -74,11 +74,10 @@ static bool is_on_port(const LegPool *pool, const PooledLeg *leg, uint16_t port)
         return leg < pool->legs + pool->n_sorted && leg->local.port == port;
 }
 
-/* Where a leg and one beside it have the address, the leg comes first. */
-static PooledLeg *pool_find(LegPool *pool, const Address *local, bool connected)
+static PooledLeg *pool_find(LegPool *pool, const Address *local, bool beside)
 {
         for (PooledLeg *leg = pool_port(pool, local->port); is_on_port(pool, leg, local->port); leg++)
-                if (IN6_ARE_ADDR_EQUAL(&leg->local.v6, &local->v6) && leg->connected == connected)
+                if (IN6_ARE_ADDR_EQUAL(&leg->local.v6, &local->v6) && leg->beside == beside)
                         return leg;
         return NULL;
 }
@@ -86,23 +85,22 @@ static PooledLeg *pool_find(LegPool *pool, const Address *local, bool connected)
 static int pool_add_one(LegPool *pool, int fd, unsigned origin)
 {
         _cleanup_close_ int own = fd;
-        Address local, peer;
-        bool connected;
+        Address local;
+        bool beside;
         void *grown;
 
         /* Without a port: closed, but still in the queue. Whether it is one of ours otherwise is looked at in
          * leg_adopt(). */
         if (udp_local(own, &local) < 0 || local.family != AF_INET6 || local.port == 0)
                 return 0;
-        connected = udp_peer(own, &peer) >= 0;
-        if (pool_find(pool, &local, connected))
+        beside = udp_is_beside(own);
+        if (pool_find(pool, &local, beside))
                 return 0;
         grown = grow(pool->legs, pool->n, &pool->room, sizeof(PooledLeg));
         if (!grown)
                 return -ENOMEM;
         pool->legs = grown;
-        pool->legs[pool->n++] =
-                        (PooledLeg){.local = local, .connected = connected, .origin = origin, .fd = TAKE_FD(own)};
+        pool->legs[pool->n++] = (PooledLeg){.local = local, .beside = beside, .origin = origin, .fd = TAKE_FD(own)};
         return 0;
 }
 
@@ -125,10 +123,8 @@ int leg_pool_add(LegPool *pool, ParcelQueue *queue, unsigned origin)
 
 int leg_pool_take(LegPool *pool, const SessionRecord *record)
 {
-        PooledLeg *leg = pool_find(pool, &record->source, true);
+        PooledLeg *leg = pool_find(pool, &record->source, false);
 
-        if (!leg || leg->fd < 0) /* its owner died when it was about to be pointed elsewhere */
-                leg = pool_find(pool, &record->source, false);
         return leg ? TAKE_FD(leg->fd) : -EBADF;
 }
 
@@ -137,7 +133,7 @@ int leg_pool_take_moved(LegPool *pool, const SessionRecord *record)
         const uint16_t port = record->source.port;
 
         for (PooledLeg *leg = pool_port(pool, port); !record->bound && is_on_port(pool, leg, port); leg++)
-                if (leg->fd >= 0)
+                if (leg->fd >= 0 && !leg->beside)
                         return TAKE_FD(leg->fd);
         return -EBADF;
 }
@@ -148,7 +144,7 @@ int leg_pool_take_beside(LegPool *pool, int leg)
         Address local;
 
         if (udp_local(leg, &local) >= 0)
-                beside = pool_find(pool, &local, false);
+                beside = pool_find(pool, &local, true);
         return beside ? TAKE_FD(beside->fd) : -EBADF;
 }
 
@@ -157,7 +153,7 @@ size_t leg_pool_left(const LegPool *pool, unsigned origin)
         size_t n = 0;
 
         for (size_t i = 0; i < pool->n; i++)
-                n += pool->legs[i].fd >= 0 && pool->legs[i].connected && pool->legs[i].origin == origin;
+                n += pool->legs[i].fd >= 0 && !pool->legs[i].beside && pool->legs[i].origin == origin;
         return n;
 }
 

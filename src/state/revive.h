@@ -13,7 +13,7 @@
 
 typedef struct PooledLeg {
         Address local;
-        bool connected;  /* it is a leg itself; else one beside a leg, or one whose owner died in between */
+        bool beside;     /* it is no leg, but one beside a leg */
         unsigned origin; /* the number of its queue */
         int fd;          /* -EBADF: it was taken */
 } PooledLeg;

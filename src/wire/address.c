@@ -320,6 +320,14 @@ int port_range_parse(const char *text, PortRange *ret, const char **ret_why)
         return 0;
 }
 
+bool prefix_has(const Prefix *prefix, const struct in6_addr *address)
+{
+        const unsigned bytes = prefix->length / 8, bits = prefix->length % 8;
+
+        return memcmp(&prefix->address, address, bytes) == 0 &&
+               (bits == 0 || (prefix->address.s6_addr[bytes] ^ address->s6_addr[bytes]) >> (8 - bits) == 0);
+}
+
 struct in6_addr prefix_address(const Prefix *prefix, uint32_t number)
 {
         struct in6_addr address = prefix->address;

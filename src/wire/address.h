@@ -82,6 +82,8 @@ int reply_sources_add(const char *text, ReplySources *to,
                       const char **ret_why); /* [IPv6] or [prefix/bits], :port or not */
 int port_range_parse(const char *text, PortRange *ret, const char **ret_why); /* low-high, from 1024 on */
 
+bool prefix_has(const Prefix *prefix, const struct in6_addr *address);
+
 /* The address in the prefix with this number. */
 struct in6_addr prefix_address(const Prefix *prefix, uint32_t number);
 

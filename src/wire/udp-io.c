@@ -33,7 +33,10 @@ typedef union Control {
 struct BatchIo {
         struct mmsghdr messages[BATCH_MAX];
         struct iovec iov[BATCH_MAX];
-        struct sockaddr_in names[BATCH_MAX];
+        union {
+                struct sockaddr_in v4;  /* a listener's clients */
+                struct sockaddr_in6 v6; /* who writes to a leg's neighbour */
+        } names[BATCH_MAX];
         Control controls[BATCH_MAX];
         uint8_t buffers[BATCH_MAX * BUFFER_STRIDE];
 };
@@ -91,8 +94,16 @@ static bool is_icmp(int error)
         }
 }
 
+static void count_icmp(Icmp *icmp, int error)
+{
+        if (error == EMSGSIZE)
+                icmp->too_big++;
+        else
+                icmp->errors++;
+}
+
 /* recvmmsg() until it says something about datagrams: ICMP errors are counted and read past. */
-static int receive(int fd, Batch *batch, unsigned n_max, uint64_t *n_icmp)
+static int receive(int fd, Batch *batch, unsigned n_max, Icmp *icmp)
 {
         for (unsigned i = 0; i < ICMP_RETRIES_MAX; i++) {
                 int n = recvmmsg(fd, batch->io->messages, n_max, MSG_DONTWAIT, NULL);
@@ -102,7 +113,7 @@ static int receive(int fd, Batch *batch, unsigned n_max, uint64_t *n_icmp)
                 if (is_ours(errno))
                         return -errno;
                 if (is_icmp(errno))
-                        (*n_icmp)++;
+                        count_icmp(icmp, errno);
                 else if (errno != EINTR)
                         return 0; /* EAGAIN; or ENOMEM and the like, which pass */
         }
@@ -144,7 +155,7 @@ static void datagram_describe(Datagram *d, struct msghdr *header)
         d->local = info.ipi_spec_dst.s_addr != INADDR_ANY ? info.ipi_spec_dst : info.ipi_addr;
 }
 
-static int receive_batch(int fd, Batch *batch, unsigned n_max, bool with_names, uint64_t *n_icmp)
+static int receive_batch(int fd, Batch *batch, unsigned n_max, bool with_names, Icmp *icmp)
 {
         BatchIo *io = batch->io;
         int n;
@@ -158,7 +169,7 @@ static int receive_batch(int fd, Batch *batch, unsigned n_max, bool with_names, 
                 header->msg_controllen = sizeof(io->controls[i]);
         }
         batch->n = 0;
-        n = receive(fd, batch, n_max, n_icmp);
+        n = receive(fd, batch, n_max, icmp);
         if (n < 0)
                 return n;
         for (int i = 0; i < n; i++) {
@@ -170,26 +181,39 @@ static int receive_batch(int fd, Batch *batch, unsigned n_max, bool with_names, 
                                 .n = 1,
                                 /* without its control data a train would look like one datagram */
                                 .truncated = message->msg_hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC)};
-                if (with_names) {
-                        d->source = io->names[i].sin_addr;
-                        d->source_port = ntohs(io->names[i].sin_port);
-                }
                 datagram_describe(d, &message->msg_hdr);
         }
         batch->n = (unsigned)n;
         return n;
 }
 
-int udp_receive(int fd, Batch *batch, unsigned n_max, uint64_t *n_icmp)
+int udp_receive(int fd, Batch *batch, unsigned n_max, Icmp *icmp)
 {
-        return receive_batch(fd, batch, n_max, false, n_icmp);
+        return receive_batch(fd, batch, n_max, false, icmp);
 }
 
 int udp_receive_from(int fd, Batch *batch, unsigned n_max)
 {
-        uint64_t n_icmp = 0; /* none reach an unconnected socket */
+        Icmp icmp = {0}; /* none reach an unconnected socket */
+        int n = receive_batch(fd, batch, n_max, true, &icmp);
 
-        return receive_batch(fd, batch, n_max, true, &n_icmp);
+        for (int i = 0; i < n; i++) {
+                batch->items[i].source = batch->io->names[i].v4.sin_addr;
+                batch->items[i].source_port = ntohs(batch->io->names[i].v4.sin_port);
+        }
+        return n;
+}
+
+int udp_receive_named(int fd, Batch *batch, unsigned n_max, Icmp *icmp)
+{
+        return receive_batch(fd, batch, n_max, true, icmp);
+}
+
+Address batch_sender(const Batch *batch, unsigned i)
+{
+        const struct sockaddr_in6 *name = &batch->io->names[i].v6;
+
+        return (Address){.family = AF_INET6, .port = ntohs(name->sin6_port), .v6 = name->sin6_addr};
 }
 
 /* --- sending --- */
@@ -303,7 +327,7 @@ static void parcel_address(const Route *route, const Parcel *parcel, struct msgh
                 control_add(header, control, IPPROTO_UDP, UDP_SEGMENT, &parcel->segment, sizeof(parcel->segment));
 }
 
-static int send_all(const Route *route, Datagram *run, unsigned n, Trains *trains, uint64_t *n_icmp);
+static int send_all(const Route *route, Datagram *run, unsigned n, Trains *trains, Icmp *icmp);
 
 static bool all_refused_alike(const Datagram *pieces, unsigned n)
 {
@@ -317,7 +341,7 @@ static bool all_refused_alike(const Datagram *pieces, unsigned n)
  * A train, datagram by datagram. When none of the first ones goes, the rest is not tried: it would hear the same, but
  * for a shorter last one where they are too big.
  */
-static int send_pieces(const Route *route, Datagram *train, uint64_t *n_icmp)
+static int send_pieces(const Route *route, Datagram *train, Icmp *icmp)
 {
         uint32_t offset = 0;
         int error = 0;
@@ -340,7 +364,7 @@ static int send_pieces(const Route *route, Datagram *train, uint64_t *n_icmp)
                                                .tclass = train->tclass};
                         offset += pieces[n].size;
                 }
-                r = send_all(route, pieces, n, NULL, n_icmp);
+                r = send_all(route, pieces, n, NULL, icmp);
                 if (r < 0)
                         return r;
                 if (offset < train->size && all_refused_alike(pieces, n))
@@ -361,13 +385,13 @@ static int send_pieces(const Route *route, Datagram *train, uint64_t *n_icmp)
  * that is remembered: a datagram longer than the MTU cannot be part of one, EIO is a device that wants none at all. (A
  * firewall that looks at lengths says EPERM; others may pass it.)
  */
-static int send_uncoupled(const Route *route, const Parcel *parcel, int error, Trains *trains, uint64_t *n_icmp)
+static int send_uncoupled(const Route *route, const Parcel *parcel, int error, Trains *trains, Icmp *icmp)
 {
         bool went = false;
         int r;
 
-        r = parcel->first->n > 1 ? send_pieces(route, parcel->first, n_icmp)
-                                 : send_all(route, parcel->first, parcel->n_items, NULL, n_icmp);
+        r = parcel->first->n > 1 ? send_pieces(route, parcel->first, icmp)
+                                 : send_all(route, parcel->first, parcel->n_items, NULL, icmp);
         for (unsigned i = 0; i < parcel->n_items; i++)
                 went = went || parcel->first[i].n_sent > 0;
         if (r < 0 || !went || error == EPERM || parcel->first->n > TRAIN_MAX)
@@ -399,19 +423,20 @@ static int send_some(const Route *route, struct mmsghdr *messages, unsigned n)
  * time, that was it; the second refusal is its own.
  */
 static int send_parcels(const Route *route, struct mmsghdr *messages, const Parcel *parcels, unsigned n, Trains *trains,
-                        uint64_t *n_icmp)
+                        Icmp *icmp)
 {
-        bool doubtful = false;
+        int doubtful = 0; /* that error */
         unsigned i = 0;
 
         while (i < n) {
                 int sent = send_some(route, messages + i, n - i), r;
 
                 if (sent > 0) {
-                        *n_icmp += doubtful;
+                        if (doubtful)
+                                count_icmp(icmp, doubtful);
                         for (int k = 0; k < sent; k++)
                                 parcel_done(&parcels[i++], 0);
-                        doubtful = false;
+                        doubtful = 0;
                         continue;
                 }
                 if (is_ours(errno))
@@ -424,17 +449,17 @@ static int send_parcels(const Route *route, struct mmsghdr *messages, const Parc
                         break;
                 }
                 if (is_icmp(errno) && !doubtful) {
-                        doubtful = true;
+                        doubtful = errno;
                         continue;
                 }
                 if (trains && parcels[i].segment > 0 && refuses_trains(errno)) {
-                        r = send_uncoupled(route, &parcels[i], errno, trains, n_icmp);
+                        r = send_uncoupled(route, &parcels[i], errno, trains, icmp);
                         if (r < 0)
                                 return r;
                 } else
                         parcel_done(&parcels[i], errno);
                 i++;
-                doubtful = false;
+                doubtful = 0;
         }
         return 0;
 }
@@ -445,7 +470,7 @@ static bool to_be_uncoupled(const Route *route, const Datagram *d, Trains *train
         return d->n > 1 && (!trains || d->size > route->train_bytes_max || path_refuses(trains, d->segment));
 }
 
-static int send_all(const Route *route, Datagram *run, unsigned n, Trains *trains, uint64_t *n_icmp)
+static int send_all(const Route *route, Datagram *run, unsigned n, Trains *trains, Icmp *icmp)
 {
         struct mmsghdr messages[BATCH_MAX];
         struct iovec iov[BATCH_MAX];
@@ -462,19 +487,19 @@ static int send_all(const Route *route, Datagram *run, unsigned n, Trains *train
                         parcel_address(route, &parcels[n_parcels], &messages[n_parcels].msg_hdr, &iov[i],
                                        &controls[n_parcels]);
                 }
-                r = i > begin ? send_parcels(route, messages, parcels, n_parcels, trains, n_icmp)
-                              : send_pieces(route, &run[i++], n_icmp);
+                r = i > begin ? send_parcels(route, messages, parcels, n_parcels, trains, icmp)
+                              : send_pieces(route, &run[i++], icmp);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-int udp_send(int fd, Datagram *run, unsigned n, Trains *trains, uint64_t *n_icmp)
+int udp_send(int fd, Datagram *run, unsigned n, Trains *trains, Icmp *icmp)
 {
         const Route route = {.fd = fd, .train_bytes_max = TRAIN_BYTES_IPV6};
 
-        return send_all(&route, run, n, trains, n_icmp);
+        return send_all(&route, run, n, trains, icmp);
 }
 
 int udp_send_to(int fd, struct in_addr from, struct in_addr to, uint16_t to_port, Datagram *run, unsigned n,
@@ -482,7 +507,7 @@ int udp_send_to(int fd, struct in_addr from, struct in_addr to, uint16_t to_port
 {
         struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = to, .sin_port = htons(to_port)};
         const Route route = {.fd = fd, .name = &name, .from = from, .train_bytes_max = TRAIN_BYTES_IPV4};
-        uint64_t n_icmp = 0;
+        Icmp icmp = {0};
 
-        return send_all(&route, run, n, trains, &n_icmp);
+        return send_all(&route, run, n, trains, &icmp);
 }

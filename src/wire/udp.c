@@ -328,9 +328,29 @@ int udp_peer(int fd, Address *ret)
  * moment. Meanwhile a filter keeps strangers out. It lets go of its device, too (Linux, every version), which is why
  * that can be another one afterwards, without privilege, and must be said again.
  */
+/* SO_REUSEADDR would let any user of this host in; this one asks for the same user on both sides. */
 static void set_reuse(int fd, int value)
 {
-        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &value, sizeof(value));
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &value, sizeof(value));
+}
+
+bool udp_is_beside(int fd)
+{
+        Address peer;
+
+        return socket_option(fd, SO_REUSEPORT) > 0 && udp_peer(fd, &peer) < 0;
+}
+
+/* On the port that it had, unless it kept it (EINVAL); there may be one beside it. */
+static void bind_again(int fd, uint16_t port)
+{
+        const struct sockaddr_in6 name = to_sockaddr_in6(&(Address){.port = port});
+
+        if (bind(fd, (const struct sockaddr *)&name, sizeof(name)) == 0 || errno != EADDRINUSE)
+                return;
+        set_reuse(fd, 1);
+        (void)bind(fd, (const struct sockaddr *)&name, sizeof(name));
+        set_reuse(fd, 0);
 }
 
 int udp_reconnect(int fd, const char *device, const Address *peer, Address *ret_local)
@@ -339,19 +359,15 @@ int udp_reconnect(int fd, const char *device, const Address *peer, Address *ret_
         const struct sock_fprog filter = {ELEMENTSOF(drop_all), (struct sock_filter *)(uintptr_t)drop_all};
         const bool had_device = udp_device(fd) > 0;
         Address own = {0};
-        struct sockaddr_in6 name;
         int r;
 
         r = udp_local(fd, &own);
         if (r < 0)
                 return r;
-        name = to_sockaddr_in6(&(Address){.port = own.port});
         if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) < 0)
                 return -errno;
-        dissolve(fd);                                                 /* from its device, too */
-        set_reuse(fd, 1);                                             /* there may be one beside it on this port */
-        (void)bind(fd, (const struct sockaddr *)&name, sizeof(name)); /* EINVAL: it kept its port */
-        set_reuse(fd, 0);
+        dissolve(fd); /* from its device, too */
+        bind_again(fd, own.port);
         r = had_device && !*device ? bind_to_device_of_birth(fd) : bind_to_device(fd, device);
         if (r >= 0)
                 r = connect_to(fd, peer, ret_local);
@@ -401,7 +417,7 @@ static unsigned filter_one(struct sock_filter *code, const ReplySource *source, 
         return n;
 }
 
-static int filter_replies(int fd, const ReplySources *from, uint16_t port)
+int udp_filter_replies(int fd, const ReplySources *from, uint16_t port)
 {
         struct sock_filter code[FILTER_MAX];
         struct sock_fprog filter = {.filter = code};
@@ -414,9 +430,14 @@ static int filter_replies(int fd, const ReplySources *from, uint16_t port)
         return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) < 0 ? -errno : 0;
 }
 
-void udp_filter_replies(int fd, const ReplySources *from, uint16_t port)
+void udp_mute(int fd)
 {
-        (void)filter_replies(fd, from, port);
+        const ReplySources nobody = {0};
+        uint8_t byte;
+
+        (void)udp_filter_replies(fd, &nobody, 0);
+        while (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) >= 0)
+                ;
 }
 
 int udp_open_beside(int fd, const ReplySources *from, uint16_t port)
@@ -428,7 +449,7 @@ int udp_open_beside(int fd, const ReplySources *from, uint16_t port)
 
         if (beside < 0)
                 return beside;
-        if ((r = udp_local(fd, &local)) < 0 || (r = filter_replies(beside, from, port)) < 0)
+        if ((r = udp_local(fd, &local)) < 0 || (r = udp_filter_replies(beside, from, port)) < 0)
                 return r;
         if (device > 0 && setsockopt(beside, SOL_SOCKET, SO_BINDTOIFINDEX, &device, sizeof(device)) < 0)
                 return -errno;

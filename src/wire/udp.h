@@ -88,10 +88,16 @@ int udp_reconnect(int fd, const char *device, const Address *peer, Address *ret_
 /*
  * A second socket on a connected one's address, port and device, which hears only what these send. The order in which
  * that is safe: the first was bound alone; the filter is there before the second is bound. Its descriptor or a negative
- * errno. And the same filter anew. `port`: of sources that have none.
+ * errno. And another filter: 0 or negative errno, and it has the old one. `port`: of sources that have none.
  */
 int udp_open_beside(int fd, const ReplySources *from, uint16_t port);
-void udp_filter_replies(int fd, const ReplySources *from, uint16_t port);
+int udp_filter_replies(int fd, const ReplySources *from, uint16_t port);
+
+/* Is it such a one, and not a leg? It is the only kind that may share its port, and is never connected. */
+bool udp_is_beside(int fd);
+
+/* Has it hear nobody, whoever else still holds it; what waits in it is gone. */
+void udp_mute(int fd);
 
 /* Lets the kernel hand over trains (UDP_GRO, Linux 5.0). 0 or negative errno. */
 int udp_set_trains(int fd);
@@ -104,12 +110,22 @@ bool udp_is_on(int fd, const char *device);
 int udp_local(int fd, Address *ret);
 int udp_peer(int fd, Address *ret);
 
+/* What came back by ICMP: advice, which anybody can forge. */
+typedef struct Icmp {
+        uint64_t errors;  /* but */
+        uint64_t too_big; /* "packet too big": the kernel knows the path's size now */
+} Icmp;
+
 /*
  * Reads up to n_max datagrams: from a listener with sender and local address, from a connected socket without. Fills
- * the batch and returns how many there are (0: nothing waiting). ICMP errors met on the way are added to *n_icmp.
+ * the batch and returns how many there are (0: nothing waiting). What ICMP told on the way is added to *icmp.
  */
 int udp_receive_from(int fd, Batch *batch, unsigned n_max);
-int udp_receive(int fd, Batch *batch, unsigned n_max, uint64_t *n_icmp);
+int udp_receive(int fd, Batch *batch, unsigned n_max, Icmp *icmp);
+
+/* From a socket that is not connected, over IPv6; and who sent the i-th. */
+int udp_receive_named(int fd, Batch *batch, unsigned n_max, Icmp *icmp);
+Address batch_sender(const Batch *batch, unsigned i);
 
 /*
  * What one path is known to take; trains_init() at its beginning and whenever it leads elsewhere. NULL instead of one:
@@ -130,9 +146,9 @@ static inline void trains_init(Trains *trains)
 
 /*
  * Sends n (1 … BATCH_MAX) datagrams in order: to a connected socket's peer, or from the local IPv4 address `from` to
- * `to`:`to_port`. Each one's `error` says what became of it; *n_icmp grows by the pending errors that were overcome. 0,
+ * `to`:`to_port`. Each one's `error` says what became of it; *icmp grows by the pending errors that were overcome. 0,
  * or a negative errno when we are broken.
  */
-int udp_send(int fd, Datagram *run, unsigned n, Trains *trains, uint64_t *n_icmp);
+int udp_send(int fd, Datagram *run, unsigned n, Trains *trains, Icmp *icmp);
 int udp_send_to(int fd, struct in_addr from, struct in_addr to, uint16_t to_port, Datagram *run, unsigned n,
                 Trains *trains);

@@ -1078,7 +1078,7 @@ class Drain(CtlTest):
         self.assertEqual(len(self.out('drain').splitlines()), 4)
         self.assertEqual(len(self.out('drain', '--no-legend').splitlines()), 1)
         status = self.out('status')
-        self.assertRegex(status, rf'\n +Number 1: {re.escape(one)}, \w+, drained, 1 session\n +Number 2: {re.escape(two)}, '
+        self.assertRegex(status, rf'\n +Number 1: {re.escape(one)}, \w+, drained, 1 session, last reply \S+ ago\n +Number 2: {re.escape(two)}, '
                                  r'unknown, chosen, 0 sessions\n +Number 3: ')
         self.assertEqual(status.count('Number 1'), 1)  # nor is one alone numbered
 

@@ -242,7 +242,12 @@ class Scrape:
             self.samples[found[1], labels] = found[3]
 
     def spelled(self, metric, /, **labels):
-        return self.samples[metric, frozenset((key, str(value)) for key, value in labels.items())]
+        """The one sample that has these labels, perhaps with others."""
+        wanted = {(key, str(value)) for key, value in labels.items()}
+        found = [value for (other, has), value in self.samples.items() if other == metric and wanted <= has]
+        if len(found) != 1:
+            raise KeyError((metric, labels, found))
+        return found[0]
 
     def value(self, metric, /, **labels):
         return float(self.spelled(metric, **labels))

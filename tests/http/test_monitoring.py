@@ -332,9 +332,10 @@ scrape_configs:
                          'the alert Udp46UpstreamUnresolved')
         alert = next(alert for alert in self.prometheus.ask('alerts')['alerts']
                      if alert['labels']['alertname'] == 'Udp46UpstreamUnresolved')
+        upstream = alert['labels']['upstream']
         self.assertEqual(alert['labels'], {'alertname': 'Udp46UpstreamUnresolved', 'instance': 'broken', 'job': 'udp46',
-                                           'name': 'relay', 'severity': 'critical'})
-        self.assertEqual(alert['annotations']['summary'], 'The upstream of relay on broken has no address')
+                                           'name': 'relay', 'severity': 'critical', 'upstream': upstream})
+        self.assertEqual(alert['annotations']['summary'], f'The upstream {upstream} of relay on broken has no address')
         # Oversize datagrams come to both.
         expected = {('Udp46UpstreamUnresolved', 'broken'), ('Udp46Drops', 'broken'), ('Udp46Drops', 'well')}
         world.wait_until(lambda: self.prometheus.alerts('firing') >= expected, 15, 'the alert Udp46Drops')

@@ -3,6 +3,8 @@
 #include "unit.h"
 
 #define NOW (1000 * USEC_PER_MINUTE)
+#define HOME "home.example:51820"
+#define OFFICE "office.example:51820"
 #define STARTED (400 * USEC_PER_MINUTE)
 
 static ViewName names[2];
@@ -16,8 +18,10 @@ static void begin(void)
 {
         const Address address = {.family = AF_INET6, .port = 51820};
 
-        names[0] = (ViewName){.name = "relay", .limit = 10, .upstream = "home.example:51820", .address = address};
-        names[1] = (ViewName){.name = "office", .limit = 10, .upstream = "office.example:51820", .address = address};
+        names[0] = (ViewName){.name = "relay", .limit = 10, .upstream = HOME, .address = address, .n_targets = 1};
+        names[0].targets[0] = (ViewTarget){.upstream = HOME, .address = address, .chosen = true};
+        names[1] = (ViewName){.name = "office", .limit = 10, .upstream = OFFICE, .address = address, .n_targets = 1};
+        names[1].targets[0] = (ViewTarget){.upstream = OFFICE, .address = address, .chosen = true};
         places[0] = (ViewPlace){.name = "relay", .n_workers = 1};
         places[1] = (ViewPlace){.name = "office", .n_workers = 1};
         view = (View){.now = NOW,
@@ -123,11 +127,11 @@ START_TEST(answers_age)
 {
         begin();
         count(0, FORWARD, VERDICT_FORWARDED, 9);
-        names[0].last_reply = NOW - 3 * USEC_PER_MINUTE + 1;
+        names[0].targets[0].last_reply = NOW - 3 * USEC_PER_MINUTE + 1;
         check(HEALTH_GOOD, "Yes", "home.example:51820 answered 2 min 59 s ago");
-        names[0].last_reply = NOW - 3 * USEC_PER_MINUTE;
+        names[0].targets[0].last_reply = NOW - 3 * USEC_PER_MINUTE;
         check(HEALTH_WAITING, "Idle", "home.example:51820 last answered 3 min ago, and no open session has sent since");
-        asked[0] = names[0].last_reply + 1;
+        asked[0] = names[0].targets[0].last_reply + 1;
         check(HEALTH_DOUBTFUL, "Silent", "home.example:51820 last answered 3 min ago, and clients have sent since");
 }
 END_TEST
@@ -143,7 +147,7 @@ START_TEST(losses_take_from_a_good_answer)
 
         begin();
         count(0, FORWARD, VERDICT_FORWARDED, 9);
-        names[0].last_reply = NOW;
+        names[0].targets[0].last_reply = NOW;
         count(0, FORWARD, VERDICT_BAD_SOURCE, 4); /* no loss */
         check(HEALTH_GOOD, "Yes", "home.example:51820 answered just now");
         count(0, FORWARD, VERDICT_OVERSIZE, 1);
@@ -164,7 +168,7 @@ START_TEST(old_losses_are_over)
         begin();
         count(0, FORWARD, VERDICT_FORWARDED, 9);
         count(0, FORWARD, VERDICT_OVERSIZE, 5);
-        names[0].last_reply = NOW;
+        names[0].targets[0].last_reply = NOW;
         for (unsigned i = 0; i < VIEW_SAMPLES_MAX; i++) {
                 add_sample(NOW - (VIEW_SAMPLES_MAX - i) * 3 * USEC_PER_SEC);
                 view.samples[i].verdicts[FORWARD][VERDICT_OVERSIZE] = 5;
@@ -232,7 +236,7 @@ START_TEST(failing_questions)
 
         begin();
         count(0, FORWARD, VERDICT_FORWARDED, 9);
-        names[0].last_reply = NOW;
+        names[0].targets[0].last_reply = NOW;
         names[0].resolved = NOW - USEC_PER_HOUR;
         (void)strcpy(names[0].why, "Temporary failure in name resolution");
         health = judge(&n);
@@ -253,7 +257,7 @@ START_TEST(a_failed_reload)
 
         begin();
         count(0, FORWARD, VERDICT_FORWARDED, 9);
-        names[0].last_reply = NOW;
+        names[0].targets[0].last_reply = NOW;
         view.reload_trouble = "udp46.conf:1: Foo=1: unknown key";
         health = judge(&n);
         ck_assert_uint_eq(n, 1);
@@ -264,15 +268,51 @@ START_TEST(a_failed_reload)
 }
 END_TEST
 
+/* Who answered is not who is chosen, and of several some do not answer, or are nowhere. */
+START_TEST(several_upstreams)
+{
+        ViewTarget *one = &names[0].targets[0], *two = &names[0].targets[1];
+
+        begin();
+        count(0, FORWARD, VERDICT_FORWARDED, 9);
+        *two = *one;
+        (void)strcpy(two->upstream, "away.example:51820");
+        names[0].n_targets = 2;
+        two->chosen = false;
+        two->last_reply = NOW;
+        check(HEALTH_GOOD, "Yes", "away.example:51820 answered just now, and new clients go to " HOME);
+        one->last_reply = NOW;
+        check(HEALTH_GOOD, "Yes", HOME " answered just now");
+        two->down = true;
+        check(HEALTH_GOOD, "Yes", HOME " answered just now");
+        ck_assert_str_eq(notes[0].text, "away.example:51820 (number 2 of 2) does not answer");
+        two->sessions = 3;
+        check(HEALTH_DOUBTFUL, "Partly",
+              HOME
+              " answered just now, but away.example:51820 (number 2 of 2) does not answer, and 3 sessions go to it");
+        two->down = false;
+        two->address.family = 0;
+        (void)strcpy(two->why, "no such name");
+        check(HEALTH_GOOD, "Yes", HOME " answered just now");
+        ck_assert_str_eq(notes[0].text, "the address of away.example:51820 (number 2 of 2) is not known: no such name");
+        one->down = two->down = true;
+        one->last_reply = NOW - 5 * USEC_PER_MINUTE;
+        two->last_reply = 0;
+        check(HEALTH_BAD, "No", "none of the 2 upstreams answers; the last that did was " HOME ", 5 min ago");
+        one->last_reply = 0;
+        check(HEALTH_BAD, "No", "none of the 2 upstreams has ever answered");
+}
+END_TEST
+
 START_TEST(the_worst_name_speaks)
 {
         begin();
         view.n_names = view.n_places = 2;
         count(0, FORWARD, VERDICT_FORWARDED, 9);
-        names[0].last_reply = NOW;
+        names[0].targets[0].last_reply = NOW;
         check(HEALTH_WAITING, "Waiting", "on office, for the first datagram from a client to office.example:51820");
         count(1, FORWARD, VERDICT_FORWARDED, 1);
-        names[1].last_reply = NOW;
+        names[1].targets[0].last_reply = NOW;
         check(HEALTH_GOOD, "Yes", "on relay, home.example:51820 answered just now");
 }
 END_TEST
@@ -298,5 +338,5 @@ UNIT_SUITE("http/health", UNIT_TEST(no_address), UNIT_TEST(nothing_came_yet), UN
            UNIT_TEST(nothing_could_be_sent), UNIT_TEST(nothing_came_back), UNIT_TEST(answers_age),
            UNIT_TEST(losses_take_from_a_good_answer), UNIT_TEST(old_losses_are_over), UNIT_TEST(points_before),
            UNIT_TEST(kernel_drops_are_counted_from_the_first_sample_on), UNIT_TEST(full_tables),
-           UNIT_TEST(failing_questions), UNIT_TEST(a_failed_reload), UNIT_TEST(the_worst_name_speaks),
-           UNIT_TEST(long_texts))
+           UNIT_TEST(failing_questions), UNIT_TEST(a_failed_reload), UNIT_TEST(several_upstreams),
+           UNIT_TEST(the_worst_name_speaks), UNIT_TEST(long_texts))

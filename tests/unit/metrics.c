@@ -17,7 +17,8 @@ static void init(void)
                                         .first = i,
                                         .n_workers = 1,
                                         .bound = {.family = AF_INET, .port = (uint16_t)(1000 + i)}};
-        names[0] = (ViewName){.name = "relay", .upstream = "[2001:db8::1]:1"};
+        names[0] = (ViewName){.name = "relay", .upstream = "[2001:db8::1]:1", .n_targets = 1};
+        names[0].targets[0] = (ViewTarget){.upstream = "[2001:db8::1]:1"};
         view = (View){.version = "1",
                       .commit = "2",
                       .date = "3",
@@ -49,7 +50,7 @@ START_TEST(labels_are_escaped)
         names[0].name = "\\\\\"\"\n\n";
         (void)written();
         check_has("\nudp46_build_info{version=\"a\\\"b\\\\c\\nd\",commit=\"2\",date=\"3\"} 1\n");
-        check_has("\nudp46_upstream_resolved{name=\"\\\\\\\\\\\"\\\"\\n\\n\"} 0\n");
+        check_has("\nudp46_name_sessions_limit{name=\"\\\\\\\\\\\"\\\"\\n\\n\"} 0\n");
         unit_text_done(&text);
 }
 END_TEST
@@ -70,15 +71,15 @@ START_TEST(numbers)
         init();
         view.sessions = (1ULL << 53) - 1;
         counter_set(&places[0].stats.directions[FORWARD].bytes, UINT64_MAX);
-        names[0].resolved = view.now - USEC_PER_SEC / 2;
+        names[0].targets[0].resolved = view.now - USEC_PER_SEC / 2;
         names[0].n_moves = 7;
         (void)written();
         check_has("\nudp46_sessions_active 9007199254740991\n");
         check_has("\nudp46_bytes_total{listener=\"0.0.0.0:1000\",direction=\"client_to_upstream\"} "
                   "18446744073709551615\n");
-        check_has("\nudp46_upstream_resolve_age_seconds{name=\"relay\"} 0.5\n");
+        check_has("\nudp46_upstream_resolve_age_seconds{name=\"relay\",upstream=\"[2001:db8::1]:1\"} 0.5\n");
         check_has("\nudp46_upstream_address_changes_total{name=\"relay\"} 7\n");
-        check_has("\nudp46_upstream_reply_age_seconds{name=\"relay\"} NaN\n");
+        check_has("\nudp46_upstream_reply_age_seconds{name=\"relay\",upstream=\"[2001:db8::1]:1\"} NaN\n");
         unit_text_done(&text);
 }
 END_TEST
@@ -121,8 +122,13 @@ START_TEST(each_upstream_of_a_name)
 {
         init();
         names[0].n_targets = 2;
-        names[0].targets[0] = (ViewTarget){.upstream = "[2001:db8::1]:1", .drained = true, .sessions = 4};
-        names[0].targets[1] = (ViewTarget){.upstream = "[2001:db8::2]:1", .chosen = true, .down = true};
+        names[0].targets[0] = (ViewTarget){
+                        .upstream = "[2001:db8::1]:1", .drained = true, .sessions = 4, .why = "no such name"};
+        names[0].targets[1] = (ViewTarget){.upstream = "[2001:db8::2]:1",
+                                           .chosen = true,
+                                           .down = true,
+                                           .address = {.family = AF_INET6, .port = 1},
+                                           .last_reply = view.now - USEC_PER_SEC};
         (void)written();
         check_has("\nudp46_upstream_drained{name=\"relay\",upstream=\"[2001:db8::1]:1\"} 1\n");
         check_has("\nudp46_upstream_drained{name=\"relay\",upstream=\"[2001:db8::2]:1\"} 0\n");
@@ -130,6 +136,13 @@ START_TEST(each_upstream_of_a_name)
         check_has("\nudp46_upstream_chosen{name=\"relay\",upstream=\"[2001:db8::2]:1\"} 1\n");
         check_has("\nudp46_upstream_down{name=\"relay\",upstream=\"[2001:db8::2]:1\"} 1\n");
         check_has("\nudp46_upstream_sessions{name=\"relay\",upstream=\"[2001:db8::1]:1\"} 4\n");
+        check_has("\nudp46_upstream_resolved{name=\"relay\",upstream=\"[2001:db8::1]:1\"} 0\n");
+        check_has("\nudp46_upstream_resolved{name=\"relay\",upstream=\"[2001:db8::2]:1\"} 1\n");
+        check_has("\nudp46_upstream_resolve_failing{name=\"relay\",upstream=\"[2001:db8::1]:1\"} 1\n");
+        check_has("\nudp46_upstream_resolve_failing{name=\"relay\",upstream=\"[2001:db8::2]:1\"} 0\n");
+        check_has("\nudp46_upstream_reply_age_seconds{name=\"relay\",upstream=\"[2001:db8::1]:1\"} NaN\n");
+        check_has("\nudp46_upstream_reply_age_seconds{name=\"relay\",upstream=\"[2001:db8::2]:1\"} 1\n");
+        check_has("\nudp46_upstream_info{name=\"relay\",upstream=\"[2001:db8::2]:1\",address=\"[::]:1\"} 1\n");
         unit_text_done(&text);
 }
 END_TEST

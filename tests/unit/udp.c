@@ -164,7 +164,7 @@ START_TEST(a_leg_sends_and_receives_every_size_whole)
         Address peer, local;
         struct sockaddr_in6 name;
         socklen_t length = sizeof(name);
-        uint64_t n_icmp = 0;
+        Icmp icmp = {0};
         Datagram d = payload(size);
         uint8_t *buffer = malloc(sizeof(bytes));
         int peer_fd = peer_open(&peer, 0), leg = udp_connect("", NULL, &peer, &local);
@@ -173,7 +173,7 @@ START_TEST(a_leg_sends_and_receives_every_size_whole)
         ck_assert_uint_eq(local.family, AF_INET6);
         for (size_t i = 0; i < size; i++)
                 bytes[i] = (uint8_t)(i * 11);
-        ck_assert_int_eq(udp_send(leg, &d, 1, NULL, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, &d, 1, NULL, &icmp), 0);
         ck_assert_int_eq(d.error, 0);
         wait_readable(peer_fd);
         ck_assert_int_eq(recvfrom(peer_fd, buffer, sizeof(bytes), 0, (struct sockaddr *)&name, &length), size);
@@ -182,11 +182,11 @@ START_TEST(a_leg_sends_and_receives_every_size_whole)
 
         ck_assert_int_eq(sendto(peer_fd, buffer, size, 0, (struct sockaddr *)&name, length), size);
         wait_readable(leg);
-        ck_assert_int_eq(udp_receive(leg, b, BATCH_MAX, &n_icmp), 1);
+        ck_assert_int_eq(udp_receive(leg, b, BATCH_MAX, &icmp), 1);
         ck_assert_uint_eq(b->items[0].size, size);
         ck_assert(!b->items[0].truncated);
         ck_assert_int_eq(memcmp(b->items[0].data, bytes, size), 0);
-        ck_assert_uint_eq(n_icmp, 0);
+        ck_assert_uint_eq(icmp.errors, 0);
         free(buffer);
 }
 END_TEST
@@ -311,13 +311,13 @@ START_TEST(the_order_is_kept_both_ways)
         Address peer, local;
         struct sockaddr_in6 name;
         socklen_t length = sizeof(name);
-        uint64_t n_icmp = 0;
+        Icmp icmp = {0};
         uint8_t c;
         unsigned n = 0;
         int peer_fd = peer_open(&peer, 0), leg = udp_connect("", NULL, &peer, &local);
 
         numbered_run(run, BATCH_MAX);
-        ck_assert_int_eq(udp_send(leg, run, BATCH_MAX, NULL, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, run, BATCH_MAX, NULL, &icmp), 0);
         for (unsigned i = 0; i < BATCH_MAX; i++) {
                 ck_assert_int_eq(run[i].error, 0);
                 wait_readable(peer_fd);
@@ -326,7 +326,7 @@ START_TEST(the_order_is_kept_both_ways)
         }
         for (c = 0; c < 2 * BATCH_MAX + 3; c++)
                 ck_assert_int_eq(sendto(peer_fd, &c, 1, 0, (struct sockaddr *)&name, length), 1);
-        for (int r; (r = udp_receive(leg, b, 8, &n_icmp)) != 0;) {
+        for (int r; (r = udp_receive(leg, b, 8, &icmp)) != 0;) {
                 ck_assert_int_gt(r, 0);
                 ck_assert_int_le(r, 8);
                 ck_assert_uint_eq(b->n, (unsigned)r);
@@ -342,23 +342,23 @@ START_TEST(an_icmp_error_costs_no_datagram)
 {
         Datagram run[3], first = payload(1);
         Address peer, local, again;
-        uint64_t n_icmp = 0;
+        Icmp icmp = {0};
         int peer_fd = peer_open(&peer, 0), leg;
 
         leg = udp_connect("", NULL, &peer, &local);
         ck_assert_int_ge(leg, 0);
         (void)close(peer_fd);
-        ck_assert_int_eq(udp_send(leg, &first, 1, NULL, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, &first, 1, NULL, &icmp), 0);
         ck_assert_int_eq(first.error, 0);
-        ck_assert_uint_eq(n_icmp, 0);
+        ck_assert_uint_eq(icmp.errors, 0);
 
         peer_fd = peer_open(&again, peer.port);
         numbered_run(run, 3);
         bytes[0] = 'a', bytes[1] = 'b', bytes[2] = 'c';
-        ck_assert_int_eq(udp_send(leg, run, 3, NULL, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, run, 3, NULL, &icmp), 0);
         for (unsigned i = 0; i < 3; i++)
                 ck_assert_int_eq(run[i].error, 0);
-        ck_assert_uint_eq(n_icmp, 1);
+        ck_assert_uint_eq(icmp.errors, 1);
         check_waiting(peer_fd, "a");
         check_waiting(peer_fd, "b");
         check_waiting(peer_fd, "c");
@@ -372,28 +372,28 @@ START_TEST(a_receive_reads_past_an_icmp_error)
         struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
         Datagram first = payload(1);
         Address peer, local, again;
-        uint64_t n_icmp = 0;
+        Icmp icmp = {0};
         int peer_fd = peer_open(&peer, 0), leg;
 
         leg = udp_connect("", NULL, &peer, &local);
         ck_assert_int_ge(leg, 0);
         (void)close(peer_fd);
-        ck_assert_int_eq(udp_send(leg, &first, 1, NULL, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, &first, 1, NULL, &icmp), 0);
         peer_fd = peer_open(&again, peer.port);
         name.sin6_port = htons(local.port);
         ck_assert_int_eq(sendto(peer_fd, "reply", 5, 0, (struct sockaddr *)&name, sizeof(name)), 5);
         wait_readable(leg);
-        ck_assert_int_eq(udp_receive(leg, b, BATCH_MAX, &n_icmp), 1);
-        ck_assert_uint_eq(n_icmp, 1);
+        ck_assert_int_eq(udp_receive(leg, b, BATCH_MAX, &icmp), 1);
+        ck_assert_uint_eq(icmp.errors, 1);
         ck_assert_uint_eq(b->items[0].size, 5);
         ck_assert_int_eq(memcmp(b->items[0].data, "reply", 5), 0);
 
         /* an error alone is nothing to receive, and no trouble of ours */
         (void)close(peer_fd);
-        ck_assert_int_eq(udp_send(leg, &first, 1, NULL, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, &first, 1, NULL, &icmp), 0);
         wait_readable(leg);
-        ck_assert_int_eq(udp_receive(leg, b, BATCH_MAX, &n_icmp), 0);
-        ck_assert_uint_eq(n_icmp, 2);
+        ck_assert_int_eq(udp_receive(leg, b, BATCH_MAX, &icmp), 0);
+        ck_assert_uint_eq(icmp.errors, 2);
 }
 END_TEST
 
@@ -402,19 +402,19 @@ START_TEST(a_closed_port_refuses_nothing)
 {
         Datagram run[BATCH_MAX];
         Address peer, local;
-        uint64_t n_icmp = 0;
+        Icmp icmp = {0};
         int peer_fd = peer_open(&peer, 0), leg;
 
         leg = udp_connect("", NULL, &peer, &local);
         (void)close(peer_fd);
         for (unsigned round = 0; round < 10; round++) {
                 numbered_run(run, BATCH_MAX);
-                ck_assert_int_eq(udp_send(leg, run, BATCH_MAX, NULL, &n_icmp), 0);
+                ck_assert_int_eq(udp_send(leg, run, BATCH_MAX, NULL, &icmp), 0);
                 for (unsigned i = 0; i < BATCH_MAX; i++)
                         ck_assert_int_eq(run[i].error, 0);
         }
-        ck_assert_uint_gt(n_icmp, 0);
-        ck_assert_uint_le(n_icmp, 10 * BATCH_MAX);
+        ck_assert_uint_gt(icmp.errors, 0);
+        ck_assert_uint_le(icmp.errors, 10 * BATCH_MAX);
 }
 END_TEST
 
@@ -422,7 +422,7 @@ START_TEST(too_big_marks_that_datagram_alone)
 {
         Datagram run[] = {payload(1), payload(1), payload(LARGEST_V6 + 1), payload(1), payload(66000), payload(1)};
         Address peer, local;
-        uint64_t n_icmp = 0;
+        Icmp icmp = {0};
         int peer_fd = peer_open(&peer, 0), leg = udp_connect("", NULL, &peer, &local);
 
         for (unsigned i = 0; i < ELEMENTSOF(run); i++)
@@ -430,7 +430,7 @@ START_TEST(too_big_marks_that_datagram_alone)
                         bytes[i] = (uint8_t)('0' + i);
                         run[i].data = &bytes[i];
                 }
-        ck_assert_int_eq(udp_send(leg, run, ELEMENTSOF(run), NULL, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, run, ELEMENTSOF(run), NULL, &icmp), 0);
         for (unsigned i = 0; i < ELEMENTSOF(run); i++)
                 ck_assert_int_eq(run[i].error, run[i].size == 1 ? 0 : EMSGSIZE);
         check_waiting(peer_fd, "0");
@@ -438,7 +438,7 @@ START_TEST(too_big_marks_that_datagram_alone)
         check_waiting(peer_fd, "3");
         check_waiting(peer_fd, "5");
         check_nothing_waiting(peer_fd);
-        ck_assert_uint_eq(n_icmp, 0);
+        ck_assert_uint_eq(icmp.errors, 0);
 }
 END_TEST
 
@@ -466,7 +466,7 @@ START_TEST(a_full_send_buffer_ends_the_run)
 {
         Address peer = {.family = AF_INET6, .port = 53}, local;
         Datagram run[BATCH_MAX];
-        uint64_t n_icmp = 0;
+        Icmp icmp = {0};
         int size = 4096, leg;
         unsigned sent = 0;
 
@@ -478,14 +478,14 @@ START_TEST(a_full_send_buffer_ends_the_run)
         ck_assert_int_eq(setsockopt(leg, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
         for (unsigned i = 0; i < BATCH_MAX; i++)
                 run[i] = payload(1000);
-        ck_assert_int_eq(udp_send(leg, run, BATCH_MAX, NULL, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, run, BATCH_MAX, NULL, &icmp), 0);
         while (sent < BATCH_MAX && run[sent].error == 0)
                 sent++;
         ck_assert_uint_gt(sent, 0);
         ck_assert_uint_lt(sent, BATCH_MAX);
         for (unsigned i = sent; i < BATCH_MAX; i++)
                 ck_assert_int_eq(run[i].error, EAGAIN);
-        ck_assert_uint_eq(n_icmp, 0);
+        ck_assert_uint_eq(icmp.errors, 0);
 }
 END_TEST
 
@@ -494,7 +494,7 @@ START_TEST(a_lost_route_is_told_for_each_datagram)
 {
         Address peer = {.family = AF_INET6, .port = 53}, local;
         Datagram run[3] = {payload(1), payload(1), payload(1)};
-        uint64_t n_icmp = 0;
+        Icmp icmp = {0};
         int leg;
 
         if (!unit_own_network())
@@ -504,14 +504,14 @@ START_TEST(a_lost_route_is_told_for_each_datagram)
         leg = udp_connect("", NULL, &peer, &local);
         ck_assert_int_ge(leg, 0);
         ck_assert(unit_run("ip route del 2001:db8::2/128 dev lo"));
-        ck_assert_int_eq(udp_send(leg, run, ELEMENTSOF(run), NULL, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, run, ELEMENTSOF(run), NULL, &icmp), 0);
         for (unsigned i = 0; i < ELEMENTSOF(run); i++)
                 ck_assert_int_eq(run[i].error, ENETUNREACH);
         ck_assert(unit_run("ip route add unreachable 2001:db8::2/128"));
-        ck_assert_int_eq(udp_send(leg, run, ELEMENTSOF(run), NULL, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, run, ELEMENTSOF(run), NULL, &icmp), 0);
         for (unsigned i = 0; i < ELEMENTSOF(run); i++)
                 ck_assert_int_eq(run[i].error, EHOSTUNREACH);
-        ck_assert_uint_eq(n_icmp, 0); /* nobody has reported anything, this host itself refuses */
+        ck_assert_uint_eq(icmp.errors, 0); /* nobody has reported anything, this host itself refuses */
 }
 END_TEST
 
@@ -582,20 +582,20 @@ START_TEST(a_reconnected_leg_hears_its_new_peer_alone)
         struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
         Address one, two, local, moved;
         Datagram d = payload(1);
-        uint64_t n_icmp = 0;
+        Icmp icmp = {0};
         int fd_one = peer_open(&one, 0), fd_two = peer_open(&two, 0), leg = udp_connect("", NULL, &one, &local);
 
         ck_assert_int_eq(udp_reconnect(leg, "", &two, &moved), 0);
         ck_assert(address_equal(&local, &moved));
         bytes[0] = 'x';
-        ck_assert_int_eq(udp_send(leg, &d, 1, NULL, &n_icmp), 0);
+        ck_assert_int_eq(udp_send(leg, &d, 1, NULL, &icmp), 0);
         check_waiting(fd_two, "x");
         check_nothing_waiting(fd_one);
         name.sin6_port = htons(local.port);
         ck_assert_int_eq(sendto(fd_one, "old", 3, 0, (struct sockaddr *)&name, sizeof(name)), 3);
         ck_assert_int_eq(sendto(fd_two, "new", 3, 0, (struct sockaddr *)&name, sizeof(name)), 3);
         wait_readable(leg);
-        ck_assert_int_eq(udp_receive(leg, b, BATCH_MAX, &n_icmp), 1);
+        ck_assert_int_eq(udp_receive(leg, b, BATCH_MAX, &icmp), 1);
         ck_assert_int_eq(memcmp(b->items[0].data, "new", 3), 0);
 }
 END_TEST
@@ -605,14 +605,14 @@ START_TEST(bad_descriptors_are_ours)
 {
         _cleanup_(cleanup_batch_free) Batch *b = batch();
         Datagram d = payload(1);
-        uint64_t n_icmp = 0;
+        Icmp icmp = {0};
         Address address;
         int ends[2];
 
         ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-        ck_assert_int_eq(udp_receive(-EBADF, b, BATCH_MAX, &n_icmp), -EBADF);
+        ck_assert_int_eq(udp_receive(-EBADF, b, BATCH_MAX, &icmp), -EBADF);
         ck_assert_int_eq(udp_receive_from(ends[0], b, BATCH_MAX), -ENOTSOCK);
-        ck_assert_int_eq(udp_send(-EBADF, &d, 1, NULL, &n_icmp), -EBADF);
+        ck_assert_int_eq(udp_send(-EBADF, &d, 1, NULL, &icmp), -EBADF);
         ck_assert_int_eq(udp_send_to(ends[1], v4("127.0.0.1"), v4("127.0.0.1"), 53, &d, 1, NULL), -ENOTSOCK);
         ck_assert_int_eq(udp_adopt_listener(-EBADF, &address), -EBADF);
         ck_assert_int_eq(udp_adopt_listener(ends[0], &address), -ENOTSOCK);

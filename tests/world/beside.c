@@ -4,11 +4,14 @@
  * has a virtual address and two members behind it.
  */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -369,6 +372,194 @@ START_TEST(trains_come_through_it)
 }
 END_TEST
 
+/* Who may not answer any more is not heard from then on, also while the client only listens. */
+START_TEST(it_goes_while_the_client_only_listens)
+{
+        const PolicySettings none = world_settings, two = settings_from("[" TWO "]:5000");
+        int client;
+        Address leg;
+        Home h;
+
+        home_init(&h, "[" ONE "]:5000");
+        client = client_new(NULL, &h.listener);
+        leg = home_ask(&h, client);
+        check_heard(&h, client, h.one, &leg, "one");
+        policy_set(h.policy, &two);
+        check_unheard(&h, client, h.one, &leg);
+        check_heard(&h, client, h.two, &leg, "two");
+        policy_set(h.policy, &none);
+        check_unheard(&h, client, h.two, &leg);
+        ck_assert_uint_eq(n_sockets(), 5); /* four homes, one leg */
+        world_done(&h.w);
+}
+END_TEST
+
+/* The kernel has no memory for another filter: rather nobody than those of before. */
+START_TEST(a_filter_that_cannot_be_set)
+{
+        const PolicySettings two = settings_from("[" TWO "]:5000");
+        int client;
+        Address leg;
+        Home h;
+
+        home_init(&h, "[" ONE "]:5000");
+        client = client_new(NULL, &h.listener);
+        leg = home_ask(&h, client);
+        world_run("echo 400 >/proc/sys/net/core/optmem_max");
+        policy_set(h.policy, &two);
+        (void)home_ask(&h, client);
+        check_unheard(&h, client, h.one, &leg);
+        check_heard(&h, client, h.virtual, &leg, "virtual");
+        world_run("echo 131072 >/proc/sys/net/core/optmem_max");
+        upstream_set_address(&h.policy->upstream, &h.at);
+        (void)home_ask(&h, client);
+        check_heard(&h, client, h.two, &leg, "two");
+        check_unheard(&h, client, h.one, &leg);
+        world_done(&h.w);
+}
+END_TEST
+
+/* Limits were lowered, for there are two sockets now: whoever is there stays, and the rest of the descriptors is not
+ * theirs. */
+START_TEST(none_while_there_are_too_many_sessions)
+{
+        const PolicySettings none = world_settings, one = settings_from("[" ONE "]:5000");
+        int clients[4];
+        Address leg;
+        Home h;
+
+        home_init(&h, "[" TWO "]:5000");
+        policy_set(h.policy, &none);
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+                clients[i] = client_new(NULL, &h.listener);
+                leg = home_ask(&h, clients[i]);
+        }
+        relay_set_limit(h.w.relay, 3);
+        policy_set(h.policy, &one);
+        leg = home_ask(&h, clients[0]);
+        ck_assert_uint_eq(n_sockets(), 8); /* four homes, four legs */
+        check_unheard(&h, clients[0], h.one, &leg);
+        check_heard(&h, clients[0], h.virtual, &leg, "virtual");
+        relay_set_limit(h.w.relay, 4);
+        upstream_set_address(&h.policy->upstream, &h.at);
+        leg = home_ask(&h, clients[0]);
+        check_heard(&h, clients[0], h.one, &leg, "one");
+        world_done(&h.w);
+}
+END_TEST
+
+/* Interfaces come and go: a tunnel, a modem. It is where the leg is, not where that was. */
+START_TEST(its_device_comes_back_as_another_one)
+{
+        static const char lay[] = "ip link add one type veth peer name one-there netns there && "
+                                  "ip link set one up && ip -6 addr add 2001:db8:a::1/64 dev one nodad && "
+                                  "ip -6 route add 2001:db8:300::/64 via 2001:db8:a::2 dev one && "
+                                  "ip -n there link set lo up && ip -n there link set one-there up && "
+                                  "ip -n there -6 addr add 2001:db8:a::2/64 dev one-there nodad && sleep 0.2";
+        PolicySettings settings = settings_from("[2001:db8:300::11]:5000");
+        Address at, member_at, listener, leg;
+        int own, there, home, member, client;
+        Policy *policy;
+        Home h = {0};
+
+        world_init(&h.w, 100);
+        ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+        world_run("mount --make-rprivate / && mount -t tmpfs run /run && ip netns add there");
+        own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+        there = open("/run/netns/there", O_RDONLY | O_CLOEXEC);
+        world_run(lay);
+        world_run("ip -n there -6 addr add 2001:db8:300::10/128 dev lo nodad && "
+                  "ip -n there -6 addr add 2001:db8:300::11/128 dev lo nodad");
+        ck_assert_int_eq(setns(there, CLONE_NEWNET), 0);
+        home = upstream_new("2001:db8:300::10", 5000, &at);
+        member = upstream_new("2001:db8:300::11", 5000, &member_at);
+        ck_assert_int_eq(setns(own, CLONE_NEWNET), 0);
+        (void)strcpy(settings.device, "one");
+        policy = world_policy(&h.w, &settings, &at);
+        (void)world_listener(&h.w, NULL, policy, &listener);
+        client = client_new(NULL, &listener);
+        h.virtual = home;
+        leg = home_ask(&h, client);
+        check_heard(&h, client, member, &leg, "member");
+        world_run("ip link del one && sleep 0.2");
+        world_run(lay);
+        upstream_set_address(&policy->upstream, &at);
+        leg = home_ask(&h, client);
+        check_heard(&h, client, member, &leg, "member");
+        world_done(&h.w);
+}
+END_TEST
+
+/* --- other users of this host --- */
+
+enum { PORTS_LOW = 41000, N_PORTS = 4 };
+
+typedef struct Thief {
+        atomic_bool ended;
+        atomic_uint n_tries, n_got;
+} Thief;
+
+/* Not our user, and so with no right to our ports, however willing his own sockets are to share. */
+static void *steal(void *userdata)
+{
+        struct sockaddr_in6 at = {.sin6_family = AF_INET6};
+        Thief *thief = userdata;
+
+        ck_assert_int_eq(inet_pton(AF_INET6, "2001:db8:5::1", &at.sin6_addr), 1);
+        ck_assert_int_eq(syscall(SYS_setresuid, 65534, 65534, 65534), 0); /* of this thread alone */
+        while (!thief->ended)
+                for (uint16_t i = 0; i < 2 * N_PORTS; i++) {
+                        int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1;
+
+                        (void)setsockopt(fd, SOL_SOCKET, i % 2 ? SO_REUSEADDR : SO_REUSEPORT, &on, sizeof(on));
+                        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof(on));
+                        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+                        at.sin6_port = htons((uint16_t)(PORTS_LOW + i / 2));
+                        thief->n_got += bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0;
+                        thief->n_tries++;
+                        (void)close(fd);
+                }
+        return NULL;
+}
+
+/* All its ports are taken from the start; they are pointed anew again and again, by themselves and with one beside. */
+START_TEST(nobody_else_gets_its_port)
+{
+        SourcesSettings settings = {.ports = {PORTS_LOW, PORTS_LOW + N_PORTS - 1}, .reserved = {2, 1}};
+        const PolicySettings none = world_settings, one = settings_from("[" ONE "]:5000");
+        int clients[N_PORTS];
+        const char *why = NULL;
+        Sources *sources;
+        pthread_t thread;
+        Thief thief = {0};
+        Home h;
+
+        home_init(&h, "[" TWO "]:5000");
+        world_run("ip -6 address add 2001:db8:5::1/128 dev lo nodad");
+        ck_assert_int_eq(prefix_list_parse("2001:db8:5::1", &settings.listed, &why), 0);
+        ck_assert_int_eq(sources_new(&sources, &settings, 0, 1), 0);
+        upstream_set_sources(&h.policy->upstream, sources);
+        for (size_t i = 0; i < N_PORTS; i++) {
+                clients[i] = client_new(NULL, &h.listener);
+                (void)home_ask(&h, clients[i]);
+        }
+        ck_assert_int_eq(pthread_create(&thread, NULL, steal, &thief), 0);
+        for (unsigned round = 0; round < 500; round++) {
+                policy_set(h.policy, round % 2 ? &none : &one);
+                upstream_set_address(&h.policy->upstream, &h.at);
+                for (size_t i = 0; i < N_PORTS; i++)
+                        (void)home_ask(&h, clients[i]);
+        }
+        thief.ended = true;
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        ck_assert_uint_gt(thief.n_tries, 1000);
+        ck_assert_uint_eq(thief.n_got, 0);
+        world_done(&h.w);
+}
+END_TEST
+
 WORLD_SUITE("beside", those_who_may_answer_are_heard, nobody_else_is_heard_without_it, prefixes_and_ports,
             members_take_over_in_the_middle_of_a_flow, strangers_are_heard_at_no_moment, it_comes_and_goes,
-            it_follows_to_another_upstream, trains_come_through_it)
+            it_follows_to_another_upstream, trains_come_through_it, it_goes_while_the_client_only_listens,
+            a_filter_that_cannot_be_set, none_while_there_are_too_many_sessions, its_device_comes_back_as_another_one,
+            nobody_else_gets_its_port)

@@ -123,7 +123,8 @@ START_TEST(packet_too_big_eats_no_datagram)
         for (int i = 0; i < 3; i++)
                 ck_assert_uint_eq(peer_receive(&w, home, got, sizeof(got), NULL), 5);
         ck_assert_uint_eq(world_verdicts(l, FORWARD, VERDICT_TOO_BIG), 0);
-        ck_assert_uint_eq(counter_get(&l->stats.icmp_errors), 1);
+        ck_assert_uint_eq(counter_get(&l->stats.icmp_too_big), 1);
+        ck_assert_uint_eq(counter_get(&l->stats.icmp_errors), 0);
         world_done(&w);
 }
 END_TEST

@@ -498,9 +498,9 @@ static size_t narrow_reply(Line *line, size_t size, uint16_t segment)
         return peer_count(&line->w, line->client);
 }
 
-static uint64_t icmp_errors(const Line *line)
+static uint64_t told_too_big(const Line *line)
 {
-        return counter_get(&line->l->stats.icmp_errors);
+        return counter_get(&line->l->stats.icmp_too_big);
 }
 
 /* What the first `packet too big` is about is lost, because nobody keeps it; from then on the host fragments. */
@@ -510,14 +510,14 @@ START_TEST(fragments_where_the_path_is_narrow)
 
         narrow_init(&line, false);
         ck_assert_uint_eq(narrow_forward(&line, 1400, 1400), 0);
-        ck_assert_uint_eq(icmp_errors(&line), 1);
+        ck_assert_uint_eq(told_too_big(&line), 1);
         for (unsigned i = 0; i < 10; i++)
                 ck_assert_uint_eq(narrow_forward(&line, 1233U + i * 20, 2000), 1);
         ck_assert_uint_eq(narrow_forward(&line, 65000, 65000), 1);
         ck_assert_uint_eq(narrow_reply(&line, 1400, 1400), 0);
         for (unsigned i = 0; i < 10; i++)
                 ck_assert_uint_eq(narrow_reply(&line, 1253U + i * 20, 2000), 1);
-        ck_assert_uint_eq(icmp_errors(&line), 1);
+        ck_assert_uint_eq(told_too_big(&line), 1);
         ck_assert_uint_eq(world_verdicts(line.l, FORWARD, VERDICT_TOO_BIG), 0);
         ck_assert_uint_eq(world_verdicts(line.l, REPLY, VERDICT_TOO_BIG), 0);
         ck_assert_uint_eq(line.w.n_closed, 0);
@@ -532,7 +532,7 @@ START_TEST(no_fragments_where_they_are_forbidden)
 
         narrow_init(&line, true);
         ck_assert_uint_eq(narrow_forward(&line, 1400, 1400), 0);
-        ck_assert_uint_eq(icmp_errors(&line), 1);
+        ck_assert_uint_eq(told_too_big(&line), 1);
         ck_assert_uint_eq(world_verdicts(line.l, FORWARD, VERDICT_TOO_BIG), 0);
         ck_assert_uint_eq(narrow_forward(&line, 1233, 1233), 0);
         ck_assert_uint_eq(narrow_forward(&line, 1400, 1400), 0);
@@ -544,7 +544,7 @@ START_TEST(no_fragments_where_they_are_forbidden)
         ck_assert_uint_eq(narrow_reply(&line, 1400, 1400), 0);
         ck_assert_uint_eq(world_verdicts(line.l, REPLY, VERDICT_TOO_BIG), 2);
         ck_assert_uint_eq(narrow_reply(&line, 1252, 1252), 1);
-        ck_assert_uint_eq(icmp_errors(&line), 1);
+        ck_assert_uint_eq(told_too_big(&line), 1);
         ck_assert_uint_eq(line.w.n_closed, 0);
         world_done(&line.w);
 }

@@ -4,7 +4,9 @@
  * manager, who holds its listener, its image and both ends of its queue, and starts the next child with them.
  */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -23,13 +25,14 @@
 
 enum { N_SLOTS = 2048, CLIENTS_MAX = 400, LOW = 40000, HIGH = 40999, PAIRS_LOW = 45000, N_PAIRS = 10 };
 
-typedef enum Order { ORDER_NONE, ORDER_FINISH, ORDER_CLOSE, ORDER_MOVE } Order;
+typedef enum Order { ORDER_NONE, ORDER_FINISH, ORDER_CLOSE, ORDER_MOVE, ORDER_POLICY } Order;
 
 /* What the child says of itself, and is told. */
 typedef struct Shared {
         atomic_uint ready, order, turns;
-        atomic_bool idle;     /* it shall not park anything */
-        _Atomic usec_t ahead; /* of the clock */
+        atomic_bool idle;        /* it shall not park anything */
+        _Atomic usec_t ahead;    /* of the clock */
+        PolicySettings settings; /* for ORDER_POLICY */
         _Atomic uint64_t n_sessions, n_parked, n_fresh, n_entries, n_restored, n_lost[N_LOSSES];
 } Shared;
 
@@ -65,6 +68,11 @@ static void child_closed(void *userdata, Session *session, SessionEnd end, usec_
         keeper_closed(userdata, session, now);
 }
 
+static void child_changed(void *userdata, Session *session, usec_t now)
+{
+        keeper_changed(userdata, session, now);
+}
+
 static void child_use_sources(Policy *policy, const char *addresses)
 {
         SourcesSettings settings = {.ports = {PAIRS_LOW, PAIRS_LOW + N_PAIRS - 1}, .reserved = {2, 1}};
@@ -78,8 +86,10 @@ static void child_use_sources(Policy *policy, const char *addresses)
 
 static Relay *child_relay(const Site *s, Keeper *keeper)
 {
-        const RelayObserver observer = {
-                        .session_opened = child_opened, .session_closed = child_closed, .userdata = keeper};
+        const RelayObserver observer = {.session_opened = child_opened,
+                                        .session_closed = child_closed,
+                                        .leg_changed = child_changed,
+                                        .userdata = keeper};
         static const char *const names[] = {"relay"};
         Policy *policy;
         Relay *relay;
@@ -145,6 +155,9 @@ static void child_obey(const Site *s, Relay *relay, Keeper *keeper, usec_t now)
                 break;
         case ORDER_MOVE:
                 upstream_set_address(&relay->policies[0]->upstream, &s->other);
+                break;
+        case ORDER_POLICY:
+                policy_set(relay->policies[0], &s->shared->settings);
                 break;
         case ORDER_NONE:
                 break;
@@ -1169,6 +1182,131 @@ START_TEST(a_socket_goes_to_whose_it_is)
 }
 END_TEST
 
+/* --- sockets beside legs --- */
+
+static void add_replies(PolicySettings *settings, const char *text)
+{
+        const char *why = NULL;
+
+        ck_assert_msg(reply_sources_add(text, &settings->replies, &why) == 0, "%s", why);
+}
+
+/* The home is behind an uplink; this host's address there is a::1. Returns the way back. */
+static int uplink_lay(void)
+{
+        int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), there = world_second_host();
+
+        world_run("ip link set here up && ip -6 addr add 2001:db8:a::1/64 dev here nodad && "
+                  "ip -6 route add default via fe80::1 dev here");
+        ck_assert_int_eq(setns(there, CLONE_NEWNET), 0);
+        world_run("ip link set there up && ip link set lo up && ip -6 addr add fe80::1/64 dev there nodad && "
+                  "ip -6 addr add 2001:db8:100::10/128 dev lo nodad && ip -6 route add 2001:db8:a::/64 dev there && "
+                  "ip -6 route add 2001:db8:b::/64 dev there && sleep 0.3");
+        return own;
+}
+
+/*
+ * A socket beside a leg stays on the address that the leg has left, as long as others in its parcel live. It is no leg:
+ * whoever took it for one would send from an address that is gone, and never find another one.
+ */
+START_TEST(one_beside_a_leg_is_none)
+{
+        Address before, after, again;
+        int own, quiet, client;
+        Site s;
+
+        site_init(&s);
+        add_replies(&s.settings, "[2001:db8:100::11]:5000");
+        own = uplink_lay();
+        s.home = upstream_new("2001:db8:100::10", 5000, &s.upstream);
+        ck_assert_int_eq(setns(own, CLONE_NEWNET), 0);
+        s.other = s.upstream;
+        site_start(&s);
+        quiet = client_new(NULL, &s.listener);
+        (void)site_round(&s, quiet, "quiet");
+        site_await(&s, &s.shared->n_parked, 1);
+        client = client_new(NULL, &s.listener);
+        before = site_round(&s, client, "before");
+        site_await(&s, &s.shared->n_parked, 2);
+        world_run("ip -6 addr add 2001:db8:b::1/64 dev here nodad; ip -6 addr del 2001:db8:a::1/64 dev here; "
+                  "ip -6 route replace default via fe80::1 dev here; sleep 0.2");
+        site_order(&s, ORDER_MOVE);
+        after = site_round(&s, client, "moved");
+        ck_assert(!IN6_ARE_ADDR_EQUAL(&before.v6, &after.v6));
+        site_kill(&s);
+        site_start(&s);
+        check_restored(&s, 2);
+        again = site_round(&s, client, "again");
+        ck_assert(address_equal(&again, &after));
+        site_done(&s);
+}
+END_TEST
+
+/* Nobody else may answer any more: what a session had beside its leg is not kept, and holds no port after its end. */
+START_TEST(what_is_not_wanted_any_more_holds_no_port)
+{
+        enum { N = 40 };
+        int clients[N], stays;
+        Address legs[N];
+        Site s;
+
+        site_init(&s);
+        s.shared->settings = s.settings;
+        add_replies(&s.settings, "[2001:db8:5::1]:5000");
+        site_start(&s);
+        stays = client_new(NULL, &s.listener);
+        (void)site_round(&s, stays, "stays");
+        site_await(&s, &s.shared->n_parked, 1);
+        for (int i = 0; i < N; i++) {
+                clients[i] = client_new(NULL, &s.listener);
+                legs[i] = site_round(&s, clients[i], "ends");
+        }
+        site_await(&s, &s.shared->n_parked, N + 1);
+        site_order(&s, ORDER_POLICY);
+        for (int i = 0; i < N; i++)
+                (void)site_round(&s, clients[i], "after the reload");
+        for (int i = 0; i < 20; i++) {
+                s.shared->ahead += 20 * USEC_PER_SEC;
+                (void)site_round(&s, stays, "stays");
+        }
+        ck_assert_uint_eq(s.shared->n_sessions, 1);
+        for (int i = 0; i < N; i++)
+                ck_assert_msg(is_free(legs[i].port), "the port of client %d is held", i);
+        site_done(&s);
+}
+END_TEST
+
+/* What came to it while it was not wanted is heard by nobody, whoever may answer later. */
+START_TEST(what_came_while_it_was_not_wanted_is_gone)
+{
+        Address leg, at;
+        int client, one;
+        char got[100];
+        Site s;
+
+        site_init(&s);
+        s.shared->settings = s.settings;
+        add_replies(&s.settings, "[2001:db8:5::1]:5000");
+        world_run("ip -6 addr add 2001:db8:5::1/128 dev lo nodad; sleep 0.1");
+        one = upstream_new("2001:db8:5::1", 5000, &at);
+        site_start(&s);
+        client = client_new(NULL, &s.listener);
+        leg = site_round(&s, client, "hello");
+        site_await(&s, &s.shared->n_parked, 1);
+        site_order(&s, ORDER_POLICY);
+        (void)site_round(&s, client, "after the reload");
+        upstream_reply(one, &leg, "stranger", 8);
+        site_kill(&s);
+        s.settings.replies = (ReplySources){0};
+        add_replies(&s.settings, "[2001:db8:5::2]:5000");
+        site_start(&s);
+        check_restored(&s, 1);
+        (void)site_round(&s, client, "hello again");
+        ck_assert_int_lt(recv(client, got, sizeof(got), MSG_DONTWAIT), 0);
+        site_done(&s);
+}
+END_TEST
+
 WORLD_SUITE("state", sessions_outlive_sudden_deaths, replies_of_the_meantime_are_delivered,
             young_sessions_come_back_on_their_ports, a_port_that_is_taken_meanwhile_is_a_loss,
             what_is_closed_does_not_come_back, a_leg_that_moved_frees_its_port,
@@ -1176,4 +1314,5 @@ WORLD_SUITE("state", sessions_outlive_sudden_deaths, replies_of_the_meantime_are
             bound_sessions_outlive_their_sources, lowered_limits_cost_what_is_too_much,
             nothing_gets_into_an_image_that_is_finished, ports_in_several_parcels_are_freed,
             what_is_dead_leaves_the_queue, small_parcels_are_joined, a_steady_stream_does_not_fill_the_queue,
-            a_full_queue_makes_room_of_what_is_dead, a_socket_goes_to_whose_it_is)
+            a_full_queue_makes_room_of_what_is_dead, a_socket_goes_to_whose_it_is, one_beside_a_leg_is_none,
+            what_is_not_wanted_any_more_holds_no_port, what_came_while_it_was_not_wanted_is_gone)

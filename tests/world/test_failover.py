@@ -19,7 +19,7 @@ from test_daemon import Upstream, fields, next_port, wait_until
 from test_store import Keeping
 
 DRAINED = '/run/udp46/drained'
-QUICK = 'FailoverTimeoutSec=1500ms\nFailbackDelaySec=2s\nLogLevel=debug\n'
+QUICK = 'FailoverTimeoutSec=3s\nFailbackDelaySec=2s\nLogLevel=debug\n'
 
 
 class Home(Upstream):
@@ -181,7 +181,7 @@ class Failover(Relaying):
         wait_until(lambda: all((b'ping' in [data for data, _ in home.received]) for home in (one, two)))
         one.silent = True
         wait_until(lambda: self.metric('down', one) == '1', 6)
-        self.assertEqual(self.answerer(old), 'two')
+        self.carried_to(old, 'two', 1)
         one.silent = False
         self.carried_to(old, 'one', 8)
         self.settings = QUICK
@@ -342,6 +342,56 @@ class Failover(Relaying):
         self.assertGreater(len(two.received), 1)
         two.silent = False
         self.carried_to(client, 'two', 15)
+
+    def test_what_another_one_says_proves_nothing(self):
+        """The drained one may reply, too, and still speaks to its old clients; the one that they are carried to is dead."""
+        left, dead, good = self.home('left'), self.home('dead'), self.home('good')
+        dead.silent = True
+        self.begin(left, dead, good, config=QUICK + f'ReplyFrom={left.name}\n')
+        client = self.client(self.port)
+        self.assertEqual(self.answerer(client), 'left')
+        leg = left.leg_of(b'x')
+        self.drain(left.name)
+        self.reload(left, dead, good)
+        ended = threading.Event()
+
+        def speak():
+            while not ended.wait(0.3):
+                left.sock.sendto(b'keepalive', ('::1', leg))
+
+        thread = threading.Thread(target=speak)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(ended.set)
+        self.assertLess(self.carried_to(client, 'good', 12), 10)
+        self.assertEqual(self.metric('down', dead), '1')
+
+    def test_a_number_is_not_given_to_another_one_while_a_session_has_it(self):
+        homes = [self.home(name) for name in ('a', 'b', 'c', 'd')]
+        self.begin(*homes[:2])
+        client = self.client(self.port)
+        self.assertEqual(self.answerer(client), 'a')
+        self.reload(*homes[1:3])
+        self.reload(*homes[2:])
+        self.assertEqual([self.metric('sessions', home) for home in homes[2:]], ['0', '0'])
+        self.assertEqual(self.answerer(client), 'c')
+        self.assertEqual([self.metric('sessions', home) for home in homes[2:]], ['1', '0'])
+
+    def test_the_first_answer_after_a_reload(self):
+        """It may come at once, from where nobody could answer before."""
+        one = self.home('one')
+        self.begin(one)
+        clients = [self.client(self.port) for _ in range(20)]
+        for client in clients:
+            self.assertEqual(self.answerer(client), 'one')
+        other = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        self.addCleanup(other.close)
+        other.bind(('::1', 0))
+        one.answer = lambda data: other.sendto(b'one ' + data, one.sources[data]) and None
+        self.settings += f'ReplyFrom=[::1]:{other.getsockname()[1]}\n'
+        self.reload(one)
+        for i, client in enumerate(clients):
+            self.assertEqual(self.answerer(client, b'%d' % i), 'one')
 
     def test_an_upstream_without_a_port(self):
         """It is the listener's: one section for a whole range."""

@@ -339,7 +339,7 @@ class Narrow(TestCase):
         self.begin()
         self.assertEqual(self.exchange(1232, 1400, 1232, 1400, 1233), [1232, 1232, 1400, 1233])
         self.assertEqual((self.too_big, self.fragments), (1, 4))
-        self.assertEqual(self.counted('udp46_icmp_errors_total'), 1)
+        self.assertEqual(self.counted('udp46_icmp_packet_too_big_total'), 1)
         self.assertEqual(self.dropped('client_to_upstream'), 0)
         self.assertEqual(self.daemon.find('session closed'), [])
 
@@ -347,7 +347,7 @@ class Narrow(TestCase):
         self.begin('FragmentDatagrams=no\n')
         self.assertEqual(self.exchange(1232, 1400, 1232, 1400, 1233), [1232, 1232])
         self.assertEqual((self.too_big, self.fragments), (1, 0))
-        self.assertEqual(self.counted('udp46_icmp_errors_total'), 1)
+        self.assertEqual(self.counted('udp46_icmp_packet_too_big_total'), 1)
         self.assertEqual(self.dropped('client_to_upstream'), 2)
         self.reload('FragmentDatagrams=yes\n')
         self.assertEqual(self.exchange(1400, 1232), [1400, 1232])

@@ -232,7 +232,7 @@ class Names(world.TestCase):
             return answer.read().decode()
 
     def metric(self, name):
-        found = re.search(rf'^{name}\{{name="relay"\}} (\S+)$', self.get('/metrics'), flags=re.M)
+        found = re.search(rf'^{name}\{{name="relay"[^}}]*\}} (\S+)$', self.get('/metrics'), flags=re.M)
         return float(found[1])
 
     def n_questions(self):
