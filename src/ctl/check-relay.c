@@ -36,6 +36,14 @@ static const struct {
                 {"send_failed", "See `journalctl -u udp46.service -p warning`."},
 };
 
+static const char *remedy_of(const char *reason)
+{
+        for (size_t i = 0; i < ELEMENTSOF(remedies); i++)
+                if (strcmp(remedies[i].reason, reason) == 0)
+                        return remedies[i].remedy;
+        return "";
+}
+
 /* What the listeners of one name did together, or all of them. */
 typedef struct Traffic {
         uint64_t received, forwarded, kernel_drops, icmp_errors, bad_source, table_full;
@@ -409,6 +417,10 @@ static bool fail_unreachable(Check *check, Step *step, const json_t *name, const
                   tally.sum, plural(tally.sum), address, tally.text, lately,
                   json_array_size(names_of(check->status)) > 1 ? " at all listeners" : "",
                   recent_span(check->status, span));
+        if (strcmp(tally.worst, "no_device") == 0) {
+                step_remedy(step, "%s", remedy_of(tally.worst));
+                return true;
+        }
         step_remedy(step,
                     "See `journalctl -u udp46.service -p warning`, the route `ip -6 route get %.*s`, and this host's "
                     "firewall for what it sends.",
@@ -546,14 +558,6 @@ static Tally drops_lately(const json_t *status)
                           answer_count(answer_part(forward, "drops"), remedies[i].reason) +
                                           answer_count(answer_part(reply, "drops"), remedies[i].reason));
         return tally;
-}
-
-static const char *remedy_of(const char *reason)
-{
-        for (size_t i = 0; i < ELEMENTSOF(remedies); i++)
-                if (strcmp(remedies[i].reason, reason) == 0)
-                        return remedies[i].remedy;
-        return "";
 }
 
 static bool is_full(const json_t *object)

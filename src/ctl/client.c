@@ -139,7 +139,7 @@ static const char *socket_remedy(const Client *client, bool missing)
                 return "Name the relay's own socket with --socket=.";
         if (access("/run/systemd/system", F_OK) < 0)
                 return "Without systemd start the relay with --metrics.enabled, and ask with "
-                       "--url=http://127.0.0.1:9108.";
+                       "--url=http://127.0.0.1:9108; drain and undrain work under systemd alone, see udp46ctl(1).";
         return missing ? "Open it with `systemctl enable udp46-http.socket && systemctl restart udp46.socket`; that "
                          "ends "
                          "the open sessions."

@@ -170,25 +170,34 @@ static int check_known(Drain *drain, const DrainedList *list)
         return CTL_OK;
 }
 
+/* By somebody whom the relay has not heard yet. */
+static bool is_listed(const DrainedList *list, const Row *row)
+{
+        const char *why;
+        Endpoint endpoint;
+
+        return endpoint_parse(row->upstream, &endpoint, &why) >= 0 && drained_has(list, &endpoint);
+}
+
 /* Is there another one of its name to go to? */
-static bool is_last(const Drain *drain, const Row *row)
+static bool is_last(const Drain *drain, const DrainedList *list, const Row *row)
 {
         for (size_t i = 0; i < drain->n_rows; i++) {
                 const Row *other = &drain->rows[i];
 
                 if (strcmp(other->name, row->name) == 0 && !other->asked && !other->drained && other->known &&
-                    strcmp(other->state, "down") != 0)
+                    strcmp(other->state, "down") != 0 && !is_listed(list, other))
                         return false;
         }
         return true;
 }
 
-static int check_last(const Drain *drain)
+static int check_last(const Drain *drain, const DrainedList *list)
 {
         for (size_t i = 0; drain->on && !drain->ctl->options->force && i < drain->n_rows; i++) {
                 const Row *row = &drain->rows[i];
 
-                if (!row->asked || row->drained || !is_last(drain, row))
+                if (!row->asked || row->drained || !is_last(drain, list, row))
                         continue;
                 ctl_complain("%s: the listeners named %s have no other upstream that is neither drained nor down. "
                              "--force drains it all the same",
@@ -205,6 +214,7 @@ static int fail(int error)
         ctl_complain(LIST_PATH ": %s%s",
                      error == -EINVAL  ? "not a regular file"
                      : error == -EFBIG ? "too large for such a list"
+                     : error == -EBUSY ? "another udp46ctl is changing it"
                                        : strerror(-error),
                      error == -EACCES || error == -EPERM ? ". Only root may change it" : "");
         return CTL_FAILURE;
@@ -215,8 +225,6 @@ static int edit(Drain *drain, DrainedList *list)
         const Options *options = drain->ctl->options;
         int r = 0;
 
-        if (options->all)
-                drained_clear(list);
         for (unsigned i = 0; i < options->n_upstreams && r >= 0; i++)
                 if (drain->on)
                         r = drained_add(list, &drain->asked[i]);
@@ -230,13 +238,16 @@ static int edit(Drain *drain, DrainedList *list)
 static int change(Drain *drain)
 {
         DrainedList list;
-        int r = drained_open(&list);
+        int r;
 
+        if (drain->ctl->options->all) /* whatever it is */
+                return (r = drained_drop()) < 0 ? fail(r) : CTL_OK;
+        r = drained_open(&list);
         if (r < 0)
                 return fail(r);
         r = check_known(drain, &list);
         if (r == CTL_OK)
-                r = check_last(drain);
+                r = check_last(drain, &list);
         if (r == CTL_OK)
                 r = edit(drain, &list);
         drained_close(&list);

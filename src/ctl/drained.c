@@ -6,11 +6,16 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "ctl/drained.h"
 
 #define BLANKS " \t\r\n\v\f"
 #define TEMPORARY ".drained.new"
+#define LOCK ".drained.lock"
+#define LOCK_WITHIN (5 * USEC_PER_SEC)
+#define LOCK_EVERY (20 * USEC_PER_MSEC)
 
 /* The relay has another user: it must get there under any umask. */
 static int directory_open(void)
@@ -22,10 +27,23 @@ static int directory_open(void)
         else if (errno != EEXIST)
                 return -errno;
         fd = open(DRAINED_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd >= 0 && flock(fd, LOCK_EX) >= 0)
-                return fd;
-        (void)safe_close(fd);
-        return -errno;
+        return fd < 0 ? -errno : fd;
+}
+
+/* In a file that nobody but root can open: whoever can open one can lock it. */
+static int directory_lock(int directory)
+{
+        const struct timespec pause = {.tv_nsec = LOCK_EVERY * 1000};
+        _cleanup_close_ int fd = openat(directory, LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+        if (fd < 0)
+                return -errno;
+        for (usec_t waited = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited += LOCK_EVERY) {
+                if (errno != EWOULDBLOCK || waited >= LOCK_WITHIN)
+                        return errno == EWOULDBLOCK ? -EBUSY : -errno;
+                (void)nanosleep(&pause, NULL);
+        }
+        return TAKE_FD(fd);
 }
 
 static int file_read(DrainedList *list, int fd)
@@ -43,38 +61,63 @@ static int file_read(DrainedList *list, int fd)
                 return -ENOMEM;
         while (used < DRAINED_BYTES_MAX && (n = read(fd, list->text + used, DRAINED_BYTES_MAX - used)) > 0)
                 used += (size_t)n;
-        used = strlen(list->text);
+        for (size_t i = 0; i < used; i++)
+                if (!list->text[i]) /* which is in no upstream's name */
+                        list->text[i] = '?';
         if (used > 0 && list->text[used - 1] != '\n')
                 list->text[used] = '\n';
         return 0;
 }
 
+static int directory_read(DrainedList *list)
+{
+        _cleanup_close_ int fd = openat(list->directory, DRAINED_FILE, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+        if (fd >= 0)
+                return file_read(list, fd);
+        if (errno != ENOENT)
+                return -errno;
+        list->text = calloc(1, 1);
+        return list->text ? 0 : -ENOMEM;
+}
+
+/* The directory, for us alone. */
+static int list_begin(DrainedList *list)
+{
+        *list = (DrainedList){.directory = directory_open(), .lock = -EBADF};
+        if (list->directory >= 0)
+                list->lock = directory_lock(list->directory);
+        return list->directory < 0 ? list->directory : list->lock;
+}
+
 int drained_open(DrainedList *ret)
 {
-        DrainedList list = {.directory = directory_open()};
-        int fd, r = list.directory < 0 ? list.directory : 0;
+        int r = list_begin(ret);
 
-        if (r >= 0) {
-                fd = openat(list.directory, DRAINED_FILE, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-                if (fd >= 0)
-                        r = file_read(&list, fd);
-                else if (errno != ENOENT)
-                        r = -errno;
-                else if (!(list.text = calloc(1, 1)))
-                        r = -ENOMEM;
-                (void)safe_close(fd);
-        }
+        if (r >= 0)
+                r = directory_read(ret);
         if (r < 0)
-                drained_close(&list);
-        *ret = list;
+                drained_close(ret);
+        return r;
+}
+
+int drained_drop(void)
+{
+        DrainedList list;
+        int r = list_begin(&list);
+
+        if (r >= 0)
+                r = unlinkat(list.directory, DRAINED_FILE, 0) < 0 && errno != ENOENT ? -errno : 0;
+        drained_close(&list);
         return r;
 }
 
 void drained_close(DrainedList *list)
 {
         free(list->text);
-        (void)safe_close(list->directory); /* and unlocks it */
-        *list = (DrainedList){.directory = -EBADF};
+        (void)safe_close(list->directory);
+        (void)safe_close(list->lock); /* and unlocks it */
+        *list = (DrainedList){.directory = -EBADF, .lock = -EBADF};
 }
 
 /* Is the line, which ends behind n bytes, this upstream? */
@@ -133,12 +176,6 @@ void drained_remove(DrainedList *list, const Endpoint *endpoint)
         }
 }
 
-void drained_clear(DrainedList *list)
-{
-        list->changed = list->changed || *list->text;
-        *list->text = '\0';
-}
-
 static int file_write(int directory, const char *text)
 {
         int fd = openat(directory, TEMPORARY, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -160,6 +197,8 @@ int drained_store(DrainedList *list)
 {
         int r;
 
+        if (strlen(list->text) > DRAINED_BYTES_MAX) /* nobody would read it */
+                return -EFBIG;
         if (!*list->text)
                 return unlinkat(list->directory, DRAINED_FILE, 0) < 0 && errno != ENOENT ? -errno : 0;
         (void)unlinkat(list->directory, TEMPORARY, 0); /* of somebody who was killed: we have the lock */

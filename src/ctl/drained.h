@@ -13,12 +13,15 @@
 enum { DRAINED_BYTES_MAX = 256 * 1024 }; /* as the relay has it */
 
 typedef struct DrainedList {
-        int directory; /* locked */
-        char *text;    /* whole lines */
+        int directory, lock;
+        char *text; /* whole lines */
         bool changed;
 } DrainedList;
 
-/* Makes the directory, waits for whoever changes the list now, and reads it. 0 or negative errno. */
+/*
+ * Makes the directory, waits a few seconds for whoever changes the list now, and reads it. 0; -EBUSY: in vain; or
+ * negative errno.
+ */
 int drained_open(DrainedList *ret);
 void drained_close(DrainedList *list);
 
@@ -27,7 +30,9 @@ bool drained_has(const DrainedList *list, const Endpoint *endpoint);
 /* As often as it is there already, nothing happens. 0 or -ENOMEM. */
 int drained_add(DrainedList *list, const Endpoint *endpoint);
 void drained_remove(DrainedList *list, const Endpoint *endpoint);
-void drained_clear(DrainedList *list);
 
 /* Puts it in the place of the one before, for everybody to read; an empty one is no file. 0 or negative errno. */
 int drained_store(DrainedList *list);
+
+/* Removes it, whatever it is. Likewise. */
+int drained_drop(void);

@@ -5,6 +5,7 @@
  * Refuses: to serve before it knows where to, within reason. Datagrams that arrive meanwhile wait in the kernel.
  */
 #include <errno.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -99,6 +100,19 @@ static void warn_of_foreign_source(Control *control, const Prefix *prefix)
         (void)log_writer_send(control->writer, &record);
 }
 
+/* Not yet, perhaps: sessions find it when it comes. */
+static void warn_of_missing_device(Control *control, unsigned i, const char *device)
+{
+        LogRecord record;
+
+        if (!*device || if_nametoindex(device) > 0)
+                return;
+        log_record_begin(&record, &sentences[SENTENCE_DEVICE_MISSING]);
+        log_record_add(&record, "UDP46_DEVICE", "%s", device);
+        log_record_add(&record, "UDP46_LISTENER_NAME", "%s", workers_name(control->workers, i));
+        (void)log_writer_send(control->writer, &record);
+}
+
 static void order_sources(Control *control, unsigned i)
 {
         const SourcesSettings sources = plan_sources(control->config, workers_name(control->workers, i));
@@ -131,6 +145,7 @@ static void control_instruct(Control *control)
         for (unsigned i = 0; i < n_names(control); i++) {
                 order = (WorkerOrder){.kind = WORKER_SET_POLICY, .policy = (uint16_t)i};
                 order.settings = plan_policy(control->config, names[i], &whole);
+                warn_of_missing_device(control, i, order.settings.device);
                 control_order(control, &order);
                 order_sources(control, i);
         }

@@ -17,6 +17,7 @@
         X(SECTION_UNUSED, LOG_WARNING, "5b7c1f0e9a3d4c6f8e2b41d07a95c3e8", "no listener has this name")             \
         X(LIMIT_LOWERED, LOG_WARNING, "382ad832543d4ebcbd0b4c4b2406ab6d", "session limit lowered")                  \
         X(SOURCE_FOREIGN, LOG_WARNING, "6c0d3b8be6a94c2f9d1f5a70b3e8c417", "source address is not this host's")     \
+        X(DEVICE_MISSING, LOG_WARNING, "4d2f27c4ae2947edbc769b8ca465363e", "interface is not there")                \
         X(UPSTREAM_RESOLVED, LOG_INFO, "2734a967013546548307c8b48f38e2c7", "upstream resolved")                     \
         X(UPSTREAM_MOVED, LOG_INFO, "262392ff5f794c77a75ce987a9e2f096", "upstream moved")                           \
         X(UPSTREAM_UNRESOLVED, LOG_WARNING, "8b3bb014691b430f96ffc14955a4c9bc", "upstream not resolved")            \

@@ -52,6 +52,30 @@ static void format_span(char buffer[static SETTING_TEXT_MAX], const void *value)
         (void)usec_format(buffer, span);
 }
 
+static int parse_span_from(usec_t least, const char *text, void *ret)
+{
+        const char *why;
+        usec_t span;
+
+        if (parse_span(text, &span, &why) < 0 || span < least)
+                return -EINVAL;
+        memcpy(ret, &span, sizeof(span));
+        return 0;
+}
+
+/* Three looks, a second apart, are the least that tells silence from a lost datagram (daemon/failover.c). */
+static int parse_failover_timeout(const char *text, void *ret, const char **ret_why)
+{
+        *ret_why = "must be a time span from 3s to 30d";
+        return parse_span_from(3 * USEC_PER_SEC, text, ret);
+}
+
+static int parse_probe_interval(const char *text, void *ret, const char **ret_why)
+{
+        *ret_why = "must be a time span from 1s to 30d";
+        return parse_span_from(USEC_PER_SEC, text, ret);
+}
+
 static int parse_wait(const char *text, void *ret, const char **ret_why)
 {
         usec_t wait;
@@ -339,14 +363,14 @@ const SettingSpec setting_specs[N_SETTINGS] = {
                                         "who else may answer: [address]:port or [prefix/bits]:port; repeatable",
                                         parse_replies, format_replies, VALUE(reply_from), 0, 1},
                 [SETTING_RESOLVE_INTERVAL] = {"ResolveIntervalSec", "resolve-interval", "span", "60s",
-                                              "an upstream's name is looked up again after this long; 0: never",
+                                              "an upstream's name is looked up again after this long; 0: at reloads",
                                               parse_interval, format_span, VALUE(resolve_interval), 0, 0},
                 [SETTING_FAILOVER_SESSIONS] = {"FailoverSessions", "failover-sessions", "move|stay", "move",
                                                "what sessions do whose upstream is down", parse_failover,
                                                format_failover, VALUE(failover_sessions), 0, 0},
                 [SETTING_FAILOVER_TIMEOUT] = {"FailoverTimeoutSec", "failover-timeout", "span", "15s",
                                               "an upstream that is asked for this long and does not answer is down",
-                                              parse_span, format_span, VALUE(failover_timeout), 0, 0},
+                                              parse_failover_timeout, format_span, VALUE(failover_timeout), 0, 0},
                 [SETTING_FAILBACK_DELAY] = {"FailbackDelaySec", "failback-delay", "span", "1min",
                                             "a preferred upstream that answers for this long gets its sessions back",
                                             parse_span, format_span, VALUE(failback_delay), 0, 0},
@@ -354,7 +378,7 @@ const SettingSpec setting_specs[N_SETTINGS] = {
                                            "a datagram that upstreams answer, to ask each of them by ourselves",
                                            parse_payload, format_payload, VALUE(probe_payload), 0, 0},
                 [SETTING_PROBE_INTERVAL] = {"ProbeIntervalSec", "probe-interval", "span", "5s",
-                                            "how often; a third of the failover timeout at most", parse_span,
+                                            "how often; a third of the failover timeout at most", parse_probe_interval,
                                             format_span, VALUE(probe_interval), 0, 0},
                 [SETTING_SESSION_TIMEOUT] = {"SessionTimeoutSec", "session-timeout", "span", "180s",
                                              "an answered session ends after this long without a datagram", parse_span,
@@ -467,6 +491,8 @@ void settings_complete(Settings *s)
         settings_overlay(&defaults, s);
         if (!settings_given(s, SETTING_REPLY_REFRESH))
                 defaults.reply_refresh = REPLY_REFRESH_TIMEOUTS * defaults.session_timeout;
+        if (!settings_given(s, SETTING_PROBE_INTERVAL) && defaults.probe_interval > defaults.failover_timeout / 3)
+                defaults.probe_interval = defaults.failover_timeout / 3;
         if (defaults.reply_refresh > SPAN_MAX)
                 defaults.reply_refresh = SPAN_MAX;
         if (defaults.unreplied_timeout > defaults.session_timeout)

@@ -1062,7 +1062,7 @@ class Drain(CtlTest):
         self.assertEqual(self.rows('drain'), {one: (False, True, 0)})
         self.assertEqual(self.rows('undrain', one), {one: (True, False, 0), two: (False, False, 1), three: (False, False, 0)})
         self.assertFalse(self.FILE.exists())
-        self.assertEqual(os.listdir(self.FILE.parent), [])
+        self.assertEqual(os.listdir(self.FILE.parent), ['.drained.lock'])
         self.assertEqual(self.rows('drain'), {})
 
     def test_as_text(self):
@@ -1081,6 +1081,48 @@ class Drain(CtlTest):
         self.assertRegex(status, rf'\n +Number 1: {re.escape(one)}, \w+, drained, 1 session, last reply \S+ ago\n +Number 2: {re.escape(two)}, '
                                  r'unknown, chosen, 0 sessions\n +Number 3: ')
         self.assertEqual(status.count('Number 1'), 1)  # nor is one alone numbered
+
+    def test_a_list_with_nul_bytes(self):
+        one, two, three = self.names
+        self.FILE.parent.mkdir()
+        self.FILE.write_bytes(f'{one}\n#a\0b\n#c\0d\n{two}'.encode())
+        self.out('undrain', two)
+        self.assertEqual(self.FILE.read_text(), f'{one}\n#a?b\n#c?d\n')
+
+    def test_a_list_that_is_too_long_already(self):
+        one, _, three = self.names
+        self.FILE.parent.mkdir()
+        self.FILE.write_text('#' * (256 * 1024 - 1) + '\n')
+        self.assertIn('too large for such a list', self.complaint('drain', one))
+        self.assertEqual(self.FILE.stat().st_size, 256 * 1024)
+        self.FILE.write_text('#' * (256 * 1024 + 1))
+        self.assertIn('too large for such a list', self.complaint('undrain', one))
+        self.out('undrain', '--all')
+        self.assertFalse(self.FILE.exists())
+
+    def test_who_may_read_it_cannot_keep_anybody_from_it(self):
+        self.out('drain', self.names[0])
+        holder = subprocess.Popen(['setpriv', '--reuid=65534', '--clear-groups', 'flock', str(self.FILE.parent), 'sleep', '60'])
+        self.addCleanup(holder.wait)
+        self.addCleanup(holder.kill)
+        time.sleep(0.3)
+        self.out('undrain', self.names[0])
+        self.assertEqual(self.FILE.parent.joinpath('.drained.lock').stat().st_mode & 0o777, 0o600)
+
+    def test_somebody_else_is_at_it(self):
+        self.out('drain', self.names[0])
+        with open(self.FILE.parent / '.drained.lock', 'rb') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.assertIn('another udp46ctl is changing it', self.complaint('undrain', self.names[0]))
+
+    def test_the_last_one_by_the_list(self):
+        """The relay has not heard yet that the others are drained."""
+        one, two, three = self.names
+        self.systemctl('echo busy >&2; exit 1')
+        for name in one, two:
+            self.assertIn('is written, but systemd does not reload', self.complaint('drain', name))
+        self.assertIn('neither drained nor down', self.complaint('drain', three))
+        self.assertEqual(self.FILE.read_text(), f'{one}\n{two}\n')
 
     def test_under_any_umask(self):
         self.out('drain', self.names[0], prefix=('sh', '-c', 'umask 077; exec "$@"', 'sh'))
@@ -1124,7 +1166,7 @@ class Drain(CtlTest):
         """Nor is one without an address."""
         with open(self.config_path, 'w', encoding='utf-8') as file:
             file.write('[Relay]\n' + ''.join(f'Upstream={name}\n' for name in (*self.names[:2], 'nowhere.test:1'))
-                       + 'FailoverTimeoutSec=1500ms\nFailbackDelaySec=1h\n[Relay office]\n')
+                       + 'FailoverTimeoutSec=3s\nFailbackDelaySec=1h\n[Relay office]\n')
         self.daemon.signal(signal.SIGHUP)
         self.daemon.wait_line('configuration reloaded')
         self.homes[0].answer = lambda data: None
@@ -1181,14 +1223,14 @@ class Drain(CtlTest):
     def test_several_at_once(self):
         """None takes back what another one has written."""
         self.FILE.parent.mkdir()
-        directory = os.open(self.FILE.parent, os.O_RDONLY)
-        fcntl.flock(directory, fcntl.LOCK_EX)
+        lock = os.open(self.FILE.parent / '.drained.lock', os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         running = subprocess.Popen([CTL, f'--socket={self.socket}', 'drain', self.names[0]], env=self.env,
                                    stdout=subprocess.DEVNULL)
         time.sleep(0.5)
         self.assertIsNone(running.poll())
         self.FILE.write_text(self.names[1] + '\n')
-        os.close(directory)
+        os.close(lock)
         self.assertEqual(running.wait(20), 0)
         self.assertEqual(self.FILE.read_text(), f'{self.names[1]}\n{self.names[0]}\n')
 

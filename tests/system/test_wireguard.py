@@ -273,7 +273,7 @@ class WireGuard(LabTest):
         other = "2001:db8:200::10"
         uplinks = f"[{Lab.HOME}]:51820", f"[{other}]:51820"
         self.lab.home.cable("eth1", self.machine.network, "home-too", [other + "/64"], ["2001:db8:200::1/64"])
-        self.configure(f"[Relay]\nUpstream={uplinks[0]} {uplinks[1]}\nFailoverTimeoutSec=2\nFailbackDelaySec=3\n")
+        self.configure(f"[Relay]\nUpstream={uplinks[0]} {uplinks[1]}\nFailoverTimeoutSec=3\nFailbackDelaySec=3\n")
         client = self.first()
         self.assert_pings(client)
         handshake = client.show("latest-handshakes")

@@ -498,11 +498,29 @@ START_TEST(a_section_of_a_name_prints_no_level)
 }
 END_TEST
 
-UNIT_SUITE("daemon/settings", UNIT_LOOP(good_values, ELEMENTSOF(good)), UNIT_LOOP(bad_values, ELEMENTSOF(bad)),
-           UNIT_LOOP(levels_are_those_of_syslog, 4), UNIT_TEST(every_name_of_a_class),
-           UNIT_TEST(every_setting_is_described), UNIT_TEST(what_was_given_lies_over_what_was_not),
-           UNIT_LOOP(each_setting_is_laid_over_alone, N_SETTINGS), UNIT_TEST(defaults),
-           UNIT_TEST(given_values_are_kept), UNIT_TEST(no_wait_is_kept),
+START_TEST(a_probe_in_time)
+{
+        Settings s = {0};
+
+        set(&s, SETTING_FAILOVER_TIMEOUT, "9s");
+        settings_complete(&s);
+        ck_assert_uint_eq(s.probe_interval, 3 * USEC_PER_SEC);
+        s = (Settings){0};
+        settings_complete(&s);
+        ck_assert_uint_eq(s.probe_interval, 5 * USEC_PER_SEC);
+        s = (Settings){0};
+        set(&s, SETTING_FAILOVER_TIMEOUT, "9s");
+        set(&s, SETTING_PROBE_INTERVAL, "4s");
+        settings_complete(&s);
+        ck_assert_uint_eq(s.probe_interval, 4 * USEC_PER_SEC); /* which config_check() refuses */
+}
+END_TEST
+
+UNIT_SUITE("daemon/settings", UNIT_TEST(a_probe_in_time), UNIT_LOOP(good_values, ELEMENTSOF(good)),
+           UNIT_LOOP(bad_values, ELEMENTSOF(bad)), UNIT_LOOP(levels_are_those_of_syslog, 4),
+           UNIT_TEST(every_name_of_a_class), UNIT_TEST(every_setting_is_described),
+           UNIT_TEST(what_was_given_lies_over_what_was_not), UNIT_LOOP(each_setting_is_laid_over_alone, N_SETTINGS),
+           UNIT_TEST(defaults), UNIT_TEST(given_values_are_kept), UNIT_TEST(no_wait_is_kept),
            UNIT_TEST(a_refused_wait_tells_that_there_may_be_none),
            UNIT_LOOP(ages_follow_the_session_timeout, ELEMENTSOF(ages)), UNIT_LOOP(what_is_printed_is_accepted, 6),
            UNIT_TEST(a_section_of_a_name_prints_no_level))

@@ -394,7 +394,8 @@ BAD_FLAGS = {
 BAD_FILES = {
     'file_an_upstream_twice': (UPSTREAM + UPSTREAM.split()[1] + '\n', f':3: Upstream={GOOD}: named twice'),
     'file_bad_failover': (UPSTREAM + 'FailoverSessions=yes\n', ':3: FailoverSessions=yes: must be move or stay'),
-    'file_bad_failover_timeout': (UPSTREAM + 'FailoverTimeoutSec=0\n', ':3: FailoverTimeoutSec=0: must be from 1ms'),
+    'file_bad_failover_timeout': (UPSTREAM + 'FailoverTimeoutSec=2999ms\n', ':3: FailoverTimeoutSec=2999ms: must be a time span from 3s'),
+    'file_bad_probe_interval': (UPSTREAM + 'ProbeIntervalSec=999ms\n', ':3: ProbeIntervalSec=999ms: must be a time span from 1s'),
     'file_bad_failback': (UPSTREAM + 'FailbackDelaySec=soon\n', ':3: FailbackDelaySec=soon: expected a time span'),
     'file_ipv4_upstream': ('[Relay]\nUpstream=192.0.2.1:1\n', ':2: Upstream=192.0.2.1:1: ', 'IPv4'),
     'file_mapped_upstream': ('[Relay]\nUpstream=[::ffff:192.0.2.1]:1\n', ':2: Upstream=[::ffff:192.0.2.1]:1: '),
@@ -812,6 +813,13 @@ class SourceAddresses(TestCase):
         self.assertEqual(set(sources), self.pairs('2001:db8:5::1'))
         self.assertFalse(self.answered(self.client(ports_of[3])))
         self.ask(self.client(ports_of[0]))
+        self.stop(daemon)
+
+    def test_a_device_that_is_not_there_is_told(self):
+        daemon, _ = self.relay(None, config=self.config('BindToDevice=nowhere9', '[Relay office]',
+                                                        'BindToDevice=lo'))
+        self.assertEqual([fields(line) for line in daemon.find('<4>interface is not there ')],
+                         [{'device': 'nowhere9', 'listener_name': 'relay'}])
         self.stop(daemon)
 
     def test_a_foreign_address_is_told(self):

@@ -175,7 +175,7 @@ class Failover(Relaying):
     def test_who_is_probed_needs_no_client(self):
         """The preferred one comes back though nobody new comes; and is left though nobody says anything."""
         one, two = self.home('one'), self.home('two')
-        self.begin(one, two, config=QUICK + 'ProbePayload=70696e67\nProbeIntervalSec=500ms\n')
+        self.begin(one, two, config=QUICK + 'ProbePayload=70696e67\nProbeIntervalSec=1s\n')
         old = self.client(self.port)
         self.assertEqual(self.answerer(old), 'one')
         wait_until(lambda: all((b'ping' in [data for data, _ in home.received]) for home in (one, two)))
@@ -195,7 +195,7 @@ class Failover(Relaying):
         one = self.home('one')
         self.begin(one)
         for more, why in (('ProbePayload=0', 'expected hexadecimal digits'), ('ProbePayload=00\nUpstream=[::1]', 'needs to know a port'),
-                          ('ProbePayload=00\nProbeIntervalSec=501ms', 'a third of FailoverTimeoutSec=')):
+                          ('ProbePayload=00\nProbeIntervalSec=1001ms', 'a third of FailoverTimeoutSec=')):
             self.settings = QUICK + more + '\n'
             self.write_config(self.config(one))
             self.daemon.signal(signal.SIGHUP)
@@ -311,7 +311,7 @@ class Failover(Relaying):
     def test_the_shortest_timeout(self):
         one, two = self.home('one'), self.home('two')
         one.silent = True
-        self.begin(one, two, config='FailoverTimeoutSec=1ms\n')
+        self.begin(one, two, config='FailoverTimeoutSec=3s\n')
         self.carried_to(self.client(self.port), 'two', 8)
 
     def test_keepalives_are_no_questions(self):
