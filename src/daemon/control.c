@@ -44,6 +44,7 @@ struct Control {
         Workers *workers;
         Targets *targets; /* of each of their names */
         Drained drained;  /* what the file said when it was last read */
+        bool ready_owed;  /* it was said, and not heard */
         bool serving, stopping;
 
         Restore restore;        /* from the process before */
@@ -372,6 +373,15 @@ static void control_restore(Control *control)
                 (void)sd_event_exit(control->event, -EBUSY);
 }
 
+/*
+ * It takes a descriptor, of which a worker that takes sessions over may leave none for a moment: then it is said again
+ * with the next tick, or the service manager would wait until it gives us up.
+ */
+static void say_ready(Control *control)
+{
+        control->ready_owed = sd_notify(0, "READY=1") < 0;
+}
+
 static int control_serve(Control *control)
 {
         int r;
@@ -388,7 +398,7 @@ static int control_serve(Control *control)
         if (control->restore.n_awaited > 0)
                 status_say("taking over the sessions of the process before");
         control_show_status(control);
-        (void)sd_notify(0, "READY=1");
+        say_ready(control);
         return 0;
 }
 
@@ -421,6 +431,8 @@ static int on_tick(sd_event_source *source, uint64_t at, void *userdata)
         Control *control = userdata;
 
         (void)at;
+        if (control->ready_owed)
+                say_ready(control);
         if (control->serving && !control->stopping) {
                 control_show_status(control);
                 drops_look(control->drops, clock_monotonic());
@@ -566,7 +578,7 @@ static int on_reload_signal(sd_event_source *source, const struct signalfd_sigin
         warn_of_strange_drained(control);
         control_show_status(control);
         if (control->serving)
-                (void)sd_notify(0, "READY=1");
+                say_ready(control);
         return 0;
 }
 

@@ -293,6 +293,7 @@ class WireGuard(LabTest):
 
         def come_back():
             """A new client is the first who is carried there again; the others follow when it has answered for a while."""
+            until(lambda: len(self.said("new sessions go to another upstream")) > 1, "it is tried again", 20)
             self.assert_pings(self.second())
             until(lambda: self.metric("udp46_upstream_sessions", uplinks[0]) == 2, "all are where they were", 20)
 
