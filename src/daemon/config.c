@@ -211,10 +211,20 @@ static FILE *open_file(const char *path)
         return fopen(path, "re");
 }
 
+Config *config_free(Config *config)
+{
+        if (!config)
+                return NULL;
+        for (size_t i = 0; i < CONFIG_SECTIONS_MAX; i++)
+                (void)filter_free(config->filters[i]);
+        free(config);
+        return NULL;
+}
+
 int config_load(Config **ret, const char *path, int must_exist, const Settings *flags, FILE *problems,
                 unsigned *ret_n_problems)
 {
-        _cleanup_free_ Config *config = calloc(1, sizeof(Config));
+        _cleanup_(cleanup_config_free) Config *config = calloc(1, sizeof(Config));
         Reader reader = {.config = config, .problems = problems};
 
         if (!config)
@@ -299,10 +309,41 @@ static const char *section_mistake(const Settings *s)
         return NULL;
 }
 
-unsigned config_check(const Config *config, FILE *problems)
+enum { SECTION_TITLE_MAX = 320 };
+
+/* Where a section is, as messages have it. */
+static const char *section_title(char buffer[static SECTION_TITLE_MAX], const Config *config, size_t i)
+{
+        if (i == 0)
+                (void)snprintf(buffer, SECTION_TITLE_MAX, "%.200s: [Relay]", config->path);
+        else
+                (void)snprintf(buffer, SECTION_TITLE_MAX, "%.200s:%u: [Relay %s]", config->path,
+                               config->sections[i].line, config->sections[i].name);
+        return buffer;
+}
+
+/* The whole of what holds for a section. How many problems there are; one mistake is one line. */
+static unsigned check_section(Config *config, size_t i, const Settings *settings, FILE *problems)
+{
+        const char *mistake = section_mistake(settings);
+        char title[SECTION_TITLE_MAX];
+        int n;
+
+        if (mistake) {
+                problem_tell(problems, "%s: %s", section_title(title, config, i), mistake);
+                return 1;
+        }
+        config->filters[i] = filter_free(config->filters[i]);
+        n = clients_filter(&config->filters[i], &settings->allow_from, &settings->deny_from, problems);
+        if (n >= 0)
+                return (unsigned)n;
+        problem_tell(problems, "%s: %s", section_title(title, config, i), strerror(-n));
+        return 1;
+}
+
+unsigned config_check(Config *config, FILE *problems)
 {
         unsigned n_problems = 0;
-        const char *mistake;
         Settings settings;
 
         if (config_for(config, LISTENER_DEFAULT_NAME, &settings) < 0 && config->n_sections == 1) {
@@ -310,21 +351,20 @@ unsigned config_check(const Config *config, FILE *problems)
                              "no upstream: write Upstream=[address]:port under [Relay] in %s, or give --upstream",
                              config->path);
                 n_problems++;
-        } else if (settings.upstream.n > 0 && !own_section(config, LISTENER_DEFAULT_NAME) &&
-                   (mistake = section_mistake(&settings))) {
-                problem_tell(problems, "%s: [Relay]: %s", config->path, mistake);
-                n_problems++;
-        }
+        } else if (settings.upstream.n > 0 && !own_section(config, LISTENER_DEFAULT_NAME))
+                n_problems += check_section(config, 0, &settings, problems);
         for (size_t i = 1; i < config->n_sections; i++) {
                 (void)config_for(config, config->sections[i].name, &settings);
-                mistake = section_mistake(&settings);
-                if (!mistake)
-                        continue;
-                problem_tell(problems, "%s:%u: [Relay %s]: %s", config->path, config->sections[i].line,
-                             config->sections[i].name, mistake);
-                n_problems++;
+                n_problems += check_section(config, i, &settings, problems);
         }
         return n_problems;
+}
+
+const Filter *config_filter(const Config *config, const char *listener_name)
+{
+        const ConfigSection *own = own_section(config, listener_name);
+
+        return config->filters[own ? own - config->sections : 0];
 }
 
 void config_print(const Config *config, FILE *to)

@@ -26,10 +26,13 @@ typedef struct Config {
         Settings flags;
         size_t n_sections;
         ConfigSection sections[CONFIG_SECTIONS_MAX]; /* [0] is [Relay], given or not */
+        Filter *filters[CONFIG_SECTIONS_MAX];        /* owned; who may come, of each section */
 } Config;
 
-/* The flags must live on in `flags`. A missing file is a mistake only when `must_exist`. *ret is the caller's to
- * free(). */
+Config *config_free(Config *config);
+DEFINE_CLEANUP(Config, config_free)
+
+/* The flags must live on in `flags`. A missing file is a mistake only when `must_exist`. */
 int config_load(Config **ret, const char *path, int must_exist, const Settings *flags, FILE *problems,
                 unsigned *ret_n_problems);
 
@@ -41,9 +44,12 @@ int config_for(const Config *config, const char *listener_name, Settings *ret);
 
 /*
  * What no single line shows: every section must end up with an upstream, and with no two settings that exclude each
- * other. Says what to write where, and returns how many problems there are.
+ * other; and the files that it names are read. Says what to write where, and returns how many problems there are.
  */
-unsigned config_check(const Config *config, FILE *problems);
+unsigned config_check(Config *config, FILE *problems);
+
+/* Who may come to the listeners of a name, in a configuration that was checked. NULL: everybody. */
+const Filter *config_filter(const Config *config, const char *listener_name);
 
 /* The whole configuration as understood, as a file that means the same. */
 void config_print(const Config *config, FILE *to);

@@ -94,7 +94,7 @@ static void warn_of_foreign_source(Control *control, const Prefix *prefix)
         char text[PREFIX_LIST_TEXT_MAX];
         LogRecord record;
 
-        if (udp_is_local(&first))
+        if (udp_is_local(&first, true)) /* who cannot know does not warn */
                 return;
         log_record_begin(&record, &sentences[SENTENCE_SOURCE_FOREIGN]);
         log_record_add(&record, "UDP46_SOURCE", "%s", prefix_list_format(text, &list));
@@ -143,12 +143,15 @@ static void control_instruct(Control *control)
         order.limit = whole.sessions;
         control_order(control, &order);
         workers_set_host_ports(control->workers, whole.host_ports);
+        workers_set_unreplied(control->workers, whole.unreplied);
         for (unsigned i = 0; i < n_names(control); i++) {
                 order = (WorkerOrder){.kind = WORKER_SET_POLICY, .policy = (uint16_t)i};
                 order.settings = plan_policy(control->config, names[i], &whole);
                 warn_of_missing_device(control, i, order.settings.device);
                 control_order(control, &order);
                 order_sources(control, i);
+                if (!workers_set_filter(control->workers, i, config_filter(control->config, names[i])))
+                        (void)sd_event_exit(control->event, -EBUSY);
         }
         targets_serve(control->targets);
 }
@@ -480,7 +483,7 @@ static void workers_stopped(void *userdata, int error)
 /* The new configuration, checked for every listener there is. NULL: there are problems, told on the stream. */
 static Config *reload_config(Control *control, FILE *problems)
 {
-        _cleanup_free_ Config *config = NULL;
+        _cleanup_(cleanup_config_free) Config *config = NULL;
         unsigned n_problems;
         Settings settings;
         int r;
@@ -561,7 +564,7 @@ static int on_reload_signal(sd_event_source *source, const struct signalfd_sigin
         (void)fclose(problems);
         read_drained(control);
         if (config) {
-                free(control->config);
+                (void)config_free(control->config);
                 control->config = config;
                 status_note_trouble(&control->status, "");
                 control_apply(control);
@@ -736,7 +739,7 @@ Control *control_free(Control *control)
         (void)sd_event_unref(control->event);
         if (control->serving && control->stopping)
                 say_complete(control, kept.parked + kept.fresh);
-        free(control->config);
+        (void)config_free(control->config);
         free(control);
         return NULL;
 }

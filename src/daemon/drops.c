@@ -108,7 +108,8 @@ void drops_look(Drops *drops, usec_t now)
 
                 for (Direction d = 0; d < N_DIRECTIONS; d++)
                         for (Verdict v = VERDICT_FORWARDED + 1; v < N_VERDICTS; v++)
-                                look_at_verdict(drops, i, &stats, d, v, now);
+                                if (v != VERDICT_NOT_ALLOWED) /* as it was wanted */
+                                        look_at_verdict(drops, i, &stats, d, v, now);
                 look_at_icmp(drops, i, &stats, now);
         }
 }

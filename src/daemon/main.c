@@ -129,7 +129,7 @@ static int relay(const Options *options, Config **config, ListenerSockets *socke
 static int run(int argc, char **argv, FILE *problems, char **text)
 {
         _cleanup_(listener_sockets_done) ListenerSockets sockets = {0};
-        _cleanup_free_ Config *config = NULL;
+        _cleanup_(cleanup_config_free) Config *config = NULL;
         const LogTarget target = log_target_find();
         Options options;
         unsigned n;

@@ -9,6 +9,17 @@
 #include "daemon/limits.h"
 #include "daemon/plan.h"
 
+/* Of all sessions: what is left for those who are assured, whatever strangers do. */
+enum { UNREPLIED_QUARTERS = 3 };
+
+static uint64_t max_unreplied(const Settings *s, uint64_t max_sessions)
+{
+        uint64_t part = (max_sessions * UNREPLIED_QUARTERS + 3) / 4;
+
+        return s->max_unreplied_sessions > 0 && s->max_unreplied_sessions < max_sessions ? s->max_unreplied_sessions
+                                                                                         : part;
+}
+
 static bool trains_wanted(const Settings *s)
 {
         struct utsname host;
@@ -42,6 +53,9 @@ PolicySettings plan_policy(const Config *config, const char *name, const PlanWho
                         .write_timeout = s.write_timeout,
                         .max_sessions = s.max_sessions > 0 && s.max_sessions < whole->sessions ? s.max_sessions
                                                                                                : whole->sessions,
+                        .new_sessions = s.new_session_limit,
+                        .client_sessions = s.client_limit,
+                        .amplification = (uint32_t)s.amplification_limit,
                         .trains = trains_wanted(&s),
                         .max_datagram = s.max_datagram_size < DATAGRAM_ROOM ? (uint32_t)s.max_datagram_size
                                                                             : DATAGRAM_ROOM,
@@ -50,6 +64,7 @@ PolicySettings plan_policy(const Config *config, const char *name, const PlanWho
         };
         _Static_assert(sizeof(settings.device) == sizeof(s.bind_to_device), "the kernel's IFNAMSIZ");
         memcpy(settings.device, s.bind_to_device, sizeof(settings.device));
+        settings.max_unreplied = max_unreplied(&s, settings.max_sessions);
         return settings;
 }
 
@@ -146,5 +161,6 @@ PlanWhole plan_whole(const Config *config, const char *const *names, unsigned n_
                 by_files /= 2;
         by_files -= n_descriptors < by_files / 2 ? n_descriptors : by_files / 2;
         lower(&whole, by_files, "each session takes a file descriptor, see LimitNOFILE=");
+        whole.unreplied = max_unreplied(&settings, whole.sessions);
         return whole;
 }

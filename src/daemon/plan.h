@@ -9,7 +9,8 @@
 
 /* What holds for all listeners together. */
 typedef struct PlanWhole {
-        uint64_t sessions;   /* at most */
+        uint64_t sessions;   /* at most, */
+        uint64_t unreplied;  /* and of these, such as were never answered */
         uint64_t host_ports; /* of these, with a port that the kernel chooses */
         uint64_t wanted;     /* sessions that were asked for, */
         const char *lowered; /* and why there are fewer, or none for a name; or NULL */

@@ -20,6 +20,7 @@
         X(DEVICE_MISSING, LOG_WARNING, "4d2f27c4ae2947edbc769b8ca465363e", "interface is not there")                \
         X(UPSTREAM_RESOLVED, LOG_INFO, "2734a967013546548307c8b48f38e2c7", "upstream resolved")                     \
         X(UPSTREAM_MOVED, LOG_INFO, "262392ff5f794c77a75ce987a9e2f096", "upstream moved")                           \
+        X(UPSTREAM_LOOPS, LOG_ERR, "1d112572e1a045c896ff46e8ed7515b0", "upstream leads back to this relay")         \
         X(UPSTREAM_UNRESOLVED, LOG_WARNING, "8b3bb014691b430f96ffc14955a4c9bc", "upstream not resolved")            \
         X(UPSTREAM_DOWN, LOG_WARNING, "d94a1c0e7b3f4e28a5c6f1083b7d92e4", "upstream is down")                       \
         X(UPSTREAM_UP, LOG_INFO, "0b8e6f27c15d4a93b7e2d4489c60af31", "upstream is up")                              \

@@ -18,7 +18,7 @@
 /* A full default buffer is some 200 KB: longer than this, and what is waited for is a congested link, not a burst. */
 #define WRITE_TIMEOUT (10 * USEC_PER_MSEC)
 
-enum { MAX_SESSIONS_LIMIT = 1000000 };
+enum { MAX_SESSIONS_LIMIT = 1000000, AMPLIFICATION_MAX = 1000 };
 
 static int parse_upstream(const char *text, void *ret, const char **ret_why)
 {
@@ -118,6 +118,42 @@ static int parse_sessions(const char *text, void *ret, const char **ret_why)
 {
         *ret_why = "must be a number from 0 (the default) to 1000000";
         return parse_number(text, MAX_SESSIONS_LIMIT, ret);
+}
+
+static int parse_burst(const char *text, void *ret, const char **ret_why)
+{
+        *ret_why = "must be a number from 0 (no limit) to 1000000";
+        return parse_number(text, RATE_BURST_MAX, ret);
+}
+
+static int parse_rate_interval(const char *text, void *ret, const char **ret_why)
+{
+        usec_t interval;
+
+        *ret_why = "expected a time span like 10s or 1min";
+        if (usec_parse(text, &interval) < 0)
+                return -EINVAL;
+        *ret_why = "must be from 1s to 1h";
+        if (interval < USEC_PER_SEC || interval > RATE_INTERVAL_MAX)
+                return -EINVAL;
+        memcpy(ret, &interval, sizeof(interval));
+        return 0;
+}
+
+static int parse_amplification(const char *text, void *ret, const char **ret_why)
+{
+        *ret_why = "must be a number from 0 (no limit) to 1000";
+        return parse_number(text, AMPLIFICATION_MAX, ret);
+}
+
+static int parse_clients(const char *text, void *ret, const char **ret_why)
+{
+        return client_list_add(text, ret, ret_why);
+}
+
+static void format_clients(char buffer[static SETTING_TEXT_MAX], const void *value)
+{
+        (void)client_list_format(buffer, value);
 }
 
 static int parse_size(const char *text, void *ret, const char **ret_why)
@@ -380,6 +416,12 @@ const SettingSpec setting_specs[N_SETTINGS] = {
                 [SETTING_PROBE_INTERVAL] = {"ProbeIntervalSec", "probe-interval", "span", "5s",
                                             "how often; a third of the failover timeout at most", parse_probe_interval,
                                             format_span, VALUE(probe_interval), 0, 0},
+                [SETTING_ALLOW_FROM] = {"AllowFrom", "allow-from", "networks", "everybody",
+                                        "who may come: addresses, networks, or files of these; repeatable",
+                                        parse_clients, format_clients, VALUE(allow_from), 0, 1},
+                [SETTING_DENY_FROM] = {"DenyFrom", "deny-from", "networks", "nobody",
+                                       "who may not, whatever allows it; likewise", parse_clients, format_clients,
+                                       VALUE(deny_from), 0, 1},
                 [SETTING_SESSION_TIMEOUT] = {"SessionTimeoutSec", "session-timeout", "span", "180s",
                                              "an answered session ends after this long without a datagram", parse_span,
                                              format_span, VALUE(session_timeout), 0, 0},
@@ -392,6 +434,25 @@ const SettingSpec setting_specs[N_SETTINGS] = {
                                            parse_span, format_span, VALUE(reply_refresh), 0, 0},
                 [SETTING_MAX_SESSIONS] = {"MaxSessions", "max-sessions", "number", "0: half of the host's local ports",
                                           "sessions at most", parse_sessions, format_number, VALUE(max_sessions), 0, 0},
+                [SETTING_MAX_UNREPLIED_SESSIONS] = {"MaxUnrepliedSessions", "max-unreplied-sessions", "number",
+                                                    "0: three quarters of MaxSessions=",
+                                                    "of these, sessions at most that the upstream never answered",
+                                                    parse_sessions, format_number, VALUE(max_unreplied_sessions), 0, 0},
+                [SETTING_NEW_SESSION_LIMIT_BURST] = {"NewSessionLimitBurst", "new-session-limit-burst", "number",
+                                                     "20000", "sessions that may be opened in an interval; 0: no limit",
+                                                     parse_burst, format_number, VALUE(new_session_limit.burst), 0, 0},
+                [SETTING_NEW_SESSION_LIMIT_INTERVAL] = {"NewSessionLimitIntervalSec", "new-session-limit-interval",
+                                                        "span", "20s", "that interval", parse_rate_interval,
+                                                        format_span, VALUE(new_session_limit.interval), 0, 0},
+                [SETTING_CLIENT_LIMIT_BURST] = {"ClientLimitBurst", "client-limit-burst", "number", "256",
+                                                "of these, sessions of one client address; 0: no limit", parse_burst,
+                                                format_number, VALUE(client_limit.burst), 0, 0},
+                [SETTING_CLIENT_LIMIT_INTERVAL] = {"ClientLimitIntervalSec", "client-limit-interval", "span", "10s",
+                                                   "in this interval", parse_rate_interval, format_span,
+                                                   VALUE(client_limit.interval), 0, 0},
+                [SETTING_AMPLIFICATION_LIMIT] = {"AmplificationLimit", "amplification-limit", "factor", "3",
+                                                 "a client that asked but once gets so many times its bytes; 0: any",
+                                                 parse_amplification, format_number, VALUE(amplification_limit), 0, 0},
                 [SETTING_MAX_DATAGRAM_SIZE] = {"MaxDatagramSize", "read-buffer-size", "bytes", "65536",
                                                "the largest datagram relayed; a larger one is dropped, never cut",
                                                parse_size, format_number, VALUE(max_datagram_size), 0, 0},
@@ -456,7 +517,7 @@ int settings_parse(Settings *s, SettingKey key, const char *text, const char **r
                 *ret_why = habit(text);
 
         if (r >= 0)
-                s->given |= UINT32_C(1) << key;
+                s->given |= UINT64_C(1) << key;
         return r;
 }
 
@@ -484,9 +545,12 @@ void settings_complete(Settings *s)
                         .traffic_class = TRAFFIC_CLASS_NONE,
                         .fragment_datagrams = true,
                         .log_level = LOG_INFO,
-                        .given = UINT32_MAX,
+                        .new_session_limit = {.burst = 20000, .interval = 20 * USEC_PER_SEC},
+                        .client_limit = {.burst = 256, .interval = 10 * USEC_PER_SEC},
+                        .amplification_limit = 3,
+                        .given = UINT64_MAX,
         };
-        uint32_t given = s->given;
+        uint64_t given = s->given;
 
         settings_overlay(&defaults, s);
         if (!settings_given(s, SETTING_REPLY_REFRESH))

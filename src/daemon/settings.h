@@ -10,7 +10,9 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "daemon/clients.h"
 #include "daemon/probe.h"
+#include "relay/rate.h"
 #include "wire/address.h"
 
 typedef enum SettingKey {
@@ -22,10 +24,18 @@ typedef enum SettingKey {
         SETTING_FAILBACK_DELAY,
         SETTING_PROBE_PAYLOAD,
         SETTING_PROBE_INTERVAL,
+        SETTING_ALLOW_FROM,
+        SETTING_DENY_FROM,
         SETTING_SESSION_TIMEOUT,
         SETTING_UNREPLIED_TIMEOUT,
         SETTING_REPLY_REFRESH,
         SETTING_MAX_SESSIONS,
+        SETTING_MAX_UNREPLIED_SESSIONS,
+        SETTING_NEW_SESSION_LIMIT_BURST,
+        SETTING_NEW_SESSION_LIMIT_INTERVAL,
+        SETTING_CLIENT_LIMIT_BURST,
+        SETTING_CLIENT_LIMIT_INTERVAL,
+        SETTING_AMPLIFICATION_LIMIT,
         SETTING_MAX_DATAGRAM_SIZE,
         SETTING_WRITE_TIMEOUT,
         SETTING_SEGMENTATION_OFFLOAD,
@@ -54,7 +64,7 @@ enum { TRAFFIC_CLASS_NONE = -1, TRAFFIC_CLASS_COPY = -2 };
 enum { HTTP_HOSTS_MAX = 512, DEVICE_NAME_MAX = 16 };
 
 typedef struct Settings {
-        uint32_t given;          /* a bit for each SettingKey */
+        uint64_t given;          /* a bit for each SettingKey */
         EndpointList upstream;   /* in order of preference */
         ReplySources reply_from; /* who may answer besides them */
         usec_t resolve_interval; /* 0: a name is not asked for again once it is known */
@@ -62,8 +72,12 @@ typedef struct Settings {
         usec_t failover_timeout, failback_delay;
         ProbePayload probe_payload;
         usec_t probe_interval;
+        ClientList allow_from, deny_from;
         usec_t session_timeout, unreplied_timeout, reply_refresh, write_timeout;
-        uint64_t max_sessions; /* 0: the host's default */
+        uint64_t max_sessions;           /* 0: the host's default */
+        uint64_t max_unreplied_sessions; /* 0: a part of these */
+        RateLimit new_session_limit, client_limit;
+        uint64_t amplification_limit;
         uint64_t max_datagram_size;
         int segmentation_offload; /* OFFLOAD_… */
         PrefixList source_addresses;
@@ -77,8 +91,8 @@ typedef struct Settings {
         int log_level; /* LOG_DEBUG … LOG_ERR */
 } Settings;
 
-enum { SETTING_TEXT_MAX = ENDPOINT_LIST_TEXT_MAX };
-_Static_assert((int)ENDPOINT_LIST_TEXT_MAX >= (int)PREFIX_LIST_TEXT_MAX, "the longest value is that list");
+enum { SETTING_TEXT_MAX = CLIENT_LIST_TEXT_MAX };
+_Static_assert((int)CLIENT_LIST_TEXT_MAX >= (int)ENDPOINT_LIST_TEXT_MAX, "the longest value is that list");
 
 typedef struct SettingSpec {
         const char *key;      /* in the file */
@@ -98,7 +112,7 @@ extern const SettingSpec setting_specs[N_SETTINGS];
 
 static inline int settings_given(const Settings *s, SettingKey key)
 {
-        return (s->given >> key) & 1;
+        return s->given >> key & 1;
 }
 
 int settings_parse(Settings *s, SettingKey key, const char *text, const char **ret_why);

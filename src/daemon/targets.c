@@ -6,6 +6,7 @@
 #include "daemon/sentences.h"
 #include "daemon/suspicion.h"
 #include "daemon/targets.h"
+#include "wire/udp.h"
 
 #define LOOK_ACCURACY (100 * USEC_PER_MSEC)
 
@@ -198,6 +199,30 @@ static void upstream_changed(void *userdata, unsigned i, const Address *address)
                 look(targets, i / UPSTREAM_TARGETS_MAX, true);
 }
 
+/*
+ * An IPv6 address that a translator carries to an IPv4 address of ours, and to the port of a listener: each datagram
+ * would come in again, by another source, and open another session.
+ */
+static bool upstream_loops(void *userdata, unsigned i, const Address *address)
+{
+        const Targets *targets = userdata;
+        const Place *places = workers_places(targets->workers);
+        Address to = {.family = AF_INET};
+
+        if (!address_embedded(address, &to.v4))
+                return false;
+        for (size_t k = 0; k < workers_n_places(targets->workers); k++) {
+                const Address *bound = &places[k].bound;
+                const uint16_t port = address->port > 0 || places[k].name != i / UPSTREAM_TARGETS_MAX ? address->port
+                                                                                                      : bound->port;
+
+                if (port == bound->port &&
+                    (bound->v4.s_addr == to.v4.s_addr || (bound->v4.s_addr == INADDR_ANY && udp_is_local(&to, false))))
+                        return true;
+        }
+        return false;
+}
+
 /* --- birth, death, configuration --- */
 
 int targets_new(Targets **ret, sd_event *event, LogWriter *log, Workers *workers, void (*stuck)(void *userdata),
@@ -205,11 +230,13 @@ int targets_new(Targets **ret, sd_event *event, LogWriter *log, Workers *workers
 {
         _cleanup_(cleanup_targets_free) Targets *targets = NULL;
         unsigned n = workers_n_names(workers);
+        UpstreamsObserver observer = {.changed = upstream_changed, .loops = upstream_loops};
         int r;
 
         targets = calloc(1, sizeof(Targets) + n * sizeof(Failover));
         if (!targets)
                 return -ENOMEM;
+        observer.userdata = targets;
         targets->log = log;
         targets->workers = workers;
         targets->stuck = stuck;
@@ -222,7 +249,7 @@ int targets_new(Targets **ret, sd_event *event, LogWriter *log, Workers *workers
         for (unsigned i = 0; i < n * UPSTREAM_TARGETS_MAX; i++)
                 if ((r = probe_init(&targets->probes[i], event)) < 0)
                         return r;
-        r = upstreams_new(&targets->upstreams, event, log, n * UPSTREAM_TARGETS_MAX, upstream_changed, targets);
+        r = upstreams_new(&targets->upstreams, event, log, n * UPSTREAM_TARGETS_MAX, &observer);
         if (r < 0)
                 return r;
         r = sd_event_add_time_relative(event, &targets->look, CLOCK_MONOTONIC, FAILOVER_LOOK_EVERY, LOOK_ACCURACY,

@@ -16,6 +16,8 @@
 #define RETRY_MAX USEC_PER_MINUTE
 #define SUSPECT_AFTER (5 * USEC_PER_SEC) /* the last question: whoever is suspicious is so every few seconds */
 
+static const char leads_back[] = "it leads back to this relay itself";
+
 typedef struct UpstreamEntry {
         Upstreams *upstreams;
         unsigned index;
@@ -35,8 +37,7 @@ struct Upstreams {
         LogWriter *log;
         Resolver *resolver;
         sd_event_source *answers;
-        UpstreamsChanged changed;
-        void *userdata;
+        UpstreamsObserver observer;
         unsigned n;
         UpstreamEntry entries[];
 };
@@ -106,7 +107,7 @@ static void entry_known(UpstreamEntry *entry, const Address *address)
         else if (changed || was_failing)
                 say(entry, SENTENCE_UPSTREAM_RESOLVED, NULL);
         if (changed)
-                entry->upstreams->changed(entry->upstreams->userdata, entry->index, address);
+                entry->upstreams->observer.changed(entry->upstreams->observer.userdata, entry->index, address);
 }
 
 static void entry_failed(UpstreamEntry *entry, const ResolverAnswer *answer)
@@ -120,10 +121,22 @@ static void entry_failed(UpstreamEntry *entry, const ResolverAnswer *answer)
                 (void)snprintf(why, sizeof(why), "%s", answer->why);
         if (strcmp(why, entry->state.why) != 0) { /* said once for each reason, not for each try */
                 (void)strcpy(entry->state.why, why);
-                say(entry, SENTENCE_UPSTREAM_UNRESOLVED, NULL);
+                say(entry, answer->why == leads_back ? SENTENCE_UPSTREAM_LOOPS : SENTENCE_UPSTREAM_UNRESOLVED, NULL);
         }
         entry_ask_after(entry, entry->interval > 0 && entry->interval < entry->pause ? entry->interval : entry->pause);
         entry->pause = entry->pause * 2 > RETRY_MAX ? RETRY_MAX : entry->pause * 2;
+}
+
+/* Whose addresses are whose may be another matter in a minute: it is looked at again like any that failed. */
+static void entry_found(UpstreamEntry *entry, const Address *address)
+{
+        const UpstreamsObserver *observer = &entry->upstreams->observer;
+        const ResolverAnswer refused = {.why = leads_back, .refused = *address};
+
+        if (observer->loops(observer->userdata, entry->index, address))
+                entry_failed(entry, &refused);
+        else
+                entry_known(entry, address);
 }
 
 static int on_answers(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -146,15 +159,14 @@ static int on_answers(sd_event_source *source, int fd, uint32_t events, void *us
                 } else if (answer.why)
                         entry_failed(entry, &answer);
                 else
-                        entry_known(entry, resolver_choose(&answer, &entry->state.address));
+                        entry_found(entry, resolver_choose(&answer, &entry->state.address));
                 if (entry->again)
                         entry_ask(entry);
         }
         return 0;
 }
 
-int upstreams_new(Upstreams **ret, sd_event *event, LogWriter *log, unsigned n, UpstreamsChanged changed,
-                  void *userdata)
+int upstreams_new(Upstreams **ret, sd_event *event, LogWriter *log, unsigned n, const UpstreamsObserver *observer)
 {
         _cleanup_(cleanup_upstreams_free) Upstreams *upstreams = NULL;
         int r;
@@ -164,8 +176,7 @@ int upstreams_new(Upstreams **ret, sd_event *event, LogWriter *log, unsigned n, 
                 return -ENOMEM;
         upstreams->event = sd_event_ref(event);
         upstreams->log = log;
-        upstreams->changed = changed;
-        upstreams->userdata = userdata;
+        upstreams->observer = *observer;
         r = resolver_new(&upstreams->resolver);
         if (r < 0)
                 return r;
@@ -213,7 +224,7 @@ void upstreams_set(Upstreams *upstreams, unsigned i, const Endpoint *endpoint)
         entry->pause = RETRY_FIRST;
         entry->again = entry->asking && endpoint->literal.family == 0;
         if (endpoint->literal.family != 0)
-                entry_known(entry, &endpoint->literal);
+                entry_found(entry, &endpoint->literal);
         else
                 entry_ask(entry);
 }

@@ -23,11 +23,16 @@ typedef struct UpstreamState {
         uint64_t n_moves; /* addresses that took the place of another one */
 } UpstreamState;
 
-/* Told in the control loop of each address that is new. */
-typedef void (*UpstreamsChanged)(void *userdata, unsigned i, const Address *address);
+typedef struct UpstreamsObserver {
+        /* Told in the control loop of each address that is new. */
+        void (*changed)(void *userdata, unsigned i, const Address *address);
 
-int upstreams_new(Upstreams **ret, sd_event *event, LogWriter *log, unsigned n, UpstreamsChanged changed,
-                  void *userdata);
+        /* Would its datagrams come back to us? Then it is refused. */
+        bool (*loops)(void *userdata, unsigned i, const Address *address);
+        void *userdata;
+} UpstreamsObserver;
+
+int upstreams_new(Upstreams **ret, sd_event *event, LogWriter *log, unsigned n, const UpstreamsObserver *observer);
 Upstreams *upstreams_free(Upstreams *upstreams);
 DEFINE_CLEANUP(Upstreams, upstreams_free)
 

@@ -135,6 +135,9 @@ static void worker_obey(Worker *worker, const WorkerOrder *order)
         case WORKER_SET_SOURCES:
                 upstream_set_sources(&worker->relay->policies[order->policy]->upstream, order->sources);
                 break;
+        case WORKER_SET_FILTER:
+                policy_set_filter(worker->relay->policies[order->policy], order->filter);
+                break;
         case WORKER_RESTORE:
                 answer.revival = order->revival;
                 revival_adopt(answer.revival, worker->relay, worker->keeper, clock_monotonic());

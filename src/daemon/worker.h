@@ -18,6 +18,7 @@ typedef enum WorkerOrderKind {
         WORKER_SET_POLICY,
         WORKER_SET_UPSTREAM,
         WORKER_SET_SOURCES,
+        WORKER_SET_FILTER,
         WORKER_RESTORE,
         WORKER_LIST,
         WORKER_STOP,
@@ -32,6 +33,7 @@ typedef struct WorkerOrder {
                 PolicySettings settings;
                 UpstreamTargets targets;
                 Sources *sources; /* the worker's from then on */
+                Filter *filter;   /* likewise */
                 Listing *listing; /* the worker's until it answers */
                 Revival *revival; /* likewise */
         };

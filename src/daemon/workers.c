@@ -28,6 +28,9 @@ typedef struct Name {
         Quota quota;        /* of its sessions; the whole is counted by the relays */
         unsigned n_workers; /* have such listeners: the first so many of all */
         SourcesSettings sources;
+        Quota unreplied;   /* likewise, of those among them that were never answered */
+        Rate new_sessions; /* shared by all workers */
+        Filter *filter;    /* owned; the workers have copies */
 } Name;
 
 struct WorkersWalk {
@@ -40,7 +43,7 @@ struct WorkersWalk {
 };
 
 struct Workers {
-        Quota whole, host_ports;
+        Quota whole, host_ports, unreplied;
         unsigned n_names;
         Name names[RELAY_POLICIES_MAX];
         size_t n_places;
@@ -82,6 +85,7 @@ static int name_index(Workers *workers, const char *text)
         if (i == RELAY_POLICIES_MAX)
                 return -ENOSPC;
         name = &workers->names[workers->n_names++];
+        name->unreplied.parent = &workers->unreplied;
         (void)strcpy(name->text, text);
         return (int)i;
 }
@@ -99,6 +103,8 @@ static int build_policies(Workers *workers, Relay *relay)
                 if (r < 0)
                         return r;
                 policy->quota.parent = &workers->names[i].quota;
+                policy->unreplied.parent = &workers->names[i].unreplied;
+                policy->new_sessions = &workers->names[i].new_sessions;
                 policy->upstream.host_ports = &workers->host_ports;
         }
         return 0;
@@ -196,6 +202,8 @@ Workers *workers_free(Workers *workers)
                 list_remove(&workers->walks, &walk->node);
                 walk->ready(walk->userdata, NULL, true);
         }
+        for (unsigned i = 0; i < workers->n_names; i++)
+                (void)filter_free(workers->names[i].filter);
         free(workers->places);
         free(workers);
         return NULL;
@@ -371,8 +379,10 @@ bool workers_order(Workers *workers, const WorkerOrder *order)
 
         if (order->kind == WORKER_SET_LIMIT)
                 counter_set(&workers->whole.limit, order->limit);
-        else if (order->kind == WORKER_SET_POLICY)
+        else if (order->kind == WORKER_SET_POLICY) {
                 counter_set(&workers->names[order->policy].quota.limit, order->settings.max_sessions);
+                counter_set(&workers->names[order->policy].unreplied.limit, order->settings.max_unreplied);
+        }
         for (unsigned i = 0; i < workers->n; i++)
                 taken = worker_order(workers->slots[i].worker, order) && taken;
         return taken;
@@ -401,6 +411,32 @@ bool workers_set_sources(Workers *workers, unsigned name, const SourcesSettings 
                 }
         }
         return true;
+}
+
+bool workers_set_filter(Workers *workers, unsigned name, const Filter *filter)
+{
+        Name *of = &workers->names[name];
+        bool taken = true;
+
+        if (filter_equal(of->filter, filter))
+                return true; /* nobody is judged again */
+        of->filter = filter_free(of->filter);
+        if (filter_copy(&of->filter, filter) < 0)
+                return false;
+        for (unsigned i = 0; i < of->n_workers; i++) {
+                WorkerOrder order = {.kind = WORKER_SET_FILTER, .policy = (uint16_t)name};
+
+                if (filter_copy(&order.filter, filter) < 0 || !worker_order(workers->slots[i].worker, &order)) {
+                        (void)filter_free(order.filter);
+                        taken = false;
+                }
+        }
+        return taken;
+}
+
+void workers_set_unreplied(Workers *workers, uint64_t n)
+{
+        counter_set(&workers->unreplied.limit, n);
 }
 
 void workers_ping(Workers *workers, usec_t now)

@@ -90,6 +90,15 @@ void workers_set_host_ports(Workers *workers, uint64_t n);
  */
 bool workers_set_sources(Workers *workers, unsigned name, const SourcesSettings *settings);
 
+/*
+ * Who may come to the listeners of a name: each worker gets a copy, unless it has the same. false: as above, or there
+ * is no memory, and some go on as before.
+ */
+bool workers_set_filter(Workers *workers, unsigned name, const Filter *filter);
+
+/* So many sessions of all together may be unreplied. */
+void workers_set_unreplied(Workers *workers, uint64_t n);
+
 /* Asks all for a sign of life, unless one has still to answer. Have all answered the last time, or is that not long
  * ago?
  */

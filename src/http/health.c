@@ -122,7 +122,7 @@ static void judge_unanswered(Finding *finding, const View *view, const ViewName 
                 find(finding, HEALTH_DOUBTFUL, "No answer yet", "%s datagram%s went to %s, and nothing has come back",
                      html_format_count(n, verdicts[VERDICT_FORWARDED]), verdicts[VERDICT_FORWARDED] == 1 ? "" : "s",
                      name->upstream);
-        else if (dropped > verdicts[VERDICT_BAD_SOURCE])
+        else if (dropped > verdicts[VERDICT_BAD_SOURCE] + verdicts[VERDICT_NOT_ALLOWED])
                 find(finding, HEALTH_BAD, "No", "none of the %s datagrams from clients could be sent on, most often %s",
                      html_format_count(n, dropped), verdict_meaning(most));
         else if (dropped > 0)
@@ -240,7 +240,7 @@ static void note_drops(const History *history, Finding notes[static HEALTH_NOTES
         for (Verdict v = VERDICT_FORWARDED + 1; v < N_VERDICTS; v++)
                 for (Direction d = 0; d < N_DIRECTIONS; d++)
                         verdicts[v] += history_drops(history, d, v).n;
-        verdicts[VERDICT_BAD_SOURCE] = 0; /* those are no loss */
+        verdicts[VERDICT_BAD_SOURCE] = verdicts[VERDICT_NOT_ALLOWED] = 0; /* those are no loss */
         dropped = sum_drops(verdicts);
         most = most_frequent_drop(verdicts);
         if (dropped > 0)

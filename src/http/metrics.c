@@ -248,6 +248,11 @@ static bool is_without_session(Verdict verdict)
 {
         switch (verdict) {
         case VERDICT_BAD_SOURCE:
+        case VERDICT_NOT_ALLOWED:
+        case VERDICT_LOOP:
+        case VERDICT_CLIENT_LIMIT:
+        case VERDICT_NEW_SESSION_LIMIT:
+        case VERDICT_UNREPLIED_FULL:
         case VERDICT_UPSTREAM_UNRESOLVED:
         case VERDICT_TABLE_FULL:
         case VERDICT_NO_DESCRIPTOR:

@@ -7,6 +7,8 @@
 #include <errno.h>
 
 #include "relay/account.h"
+#include "relay/admission.h"
+#include "relay/amplification.h"
 #include "relay/beside.h"
 #include "relay/path.h"
 #include "relay/waiting.h"
@@ -98,12 +100,13 @@ static unsigned name_runs(const Relay *relay, Listener *listener, Batch *batch, 
 
 static Verdict find_or_open(Relay *relay, Listener *listener, const Run *run, usec_t now, Session **ret)
 {
+        Verdict verdict;
+
         *ret = table_find(&relay->table, &run->flow, run->hash);
         if (*ret)
-                return VERDICT_FORWARDED;
-        if (address_source_refusal(run->flow.client, run->flow.client_port))
-                return VERDICT_BAD_SOURCE;
-        return session_open(relay, listener, &run->flow, now, ret);
+                return admission_holds(relay, *ret, now) ? VERDICT_FORWARDED : VERDICT_NOT_ALLOWED;
+        verdict = admission_ask(relay, listener, &run->flow, now);
+        return verdict == VERDICT_FORWARDED ? session_open(relay, listener, &run->flow, now, ret) : verdict;
 }
 
 /* Who comes while others of the session wait waits behind them. */
@@ -190,10 +193,10 @@ static int reply_batch(Session *session, Batch *batch)
 {
         Listener *listener = session->listener;
         Trains *trains = listener->policy->settings.trains ? &session->reply_trains : NULL;
-        unsigned n_run;
+        unsigned n = amplification_shed(session, batch), n_run;
         int r;
 
-        for (unsigned i = 0; i < batch->n; i += n_run) {
+        for (unsigned i = 0; i < n; i += n_run) {
                 Datagram *run = &batch->items[i];
 
                 n_run = 1;
@@ -202,7 +205,7 @@ static int reply_batch(Session *session, Batch *batch)
                         account_drop(&listener->stats, REPLY, VERDICT_OVERSIZE, run);
                         continue;
                 }
-                while (i + n_run < batch->n && fits(listener, &run[n_run]))
+                while (i + n_run < n && fits(listener, &run[n_run]))
                         n_run++;
                 r = listener->kind->reply(listener, &session->record.flow, run, n_run, trains);
                 if (r < 0)
@@ -245,6 +248,8 @@ int path_reply(Watch *leg_watch, void *userdata, usec_t now)
         Session *session = container_of(leg_watch, Session, leg.watch);
         int r;
 
+        if (!admission_holds(userdata, session, now))
+                return 0;
         if (session->n_waiting > 0 && (r = waiting_resume(userdata, session, now)) < 0)
                 return r;
         return take_replies(userdata, session, NULL, now);
@@ -254,6 +259,8 @@ int path_reply_beside(Watch *beside_watch, void *userdata, usec_t now)
 {
         Beside *beside = container_of(beside_watch, Beside, watch);
 
+        if (!admission_holds(userdata, beside->session, now))
+                return 0;
         if (beside->n_replies != beside->session->listener->policy->upstream.n_replies)
                 beside_follow(userdata, beside->session, now); /* others may answer now, and these perhaps not */
         return take_replies(userdata, beside->session, beside, now);

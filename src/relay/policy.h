@@ -6,7 +6,9 @@
  */
 #include "base/clock.h"
 #include "base/list.h"
+#include "relay/filter.h"
 #include "relay/quota.h"
+#include "relay/rate.h"
 #include "relay/upstream.h"
 
 /*
@@ -19,6 +21,10 @@ typedef struct PolicySettings {
         usec_t reply_refresh;            /* replies keep a session only this long after its client's last datagram */
         usec_t write_timeout; /* how long a datagram may wait for room in its leg's send buffer; 0: not at all */
         uint64_t max_sessions;
+        uint64_t max_unreplied;           /* of these, sessions that were never answered */
+        RateLimit new_sessions;           /* how many may be opened, */
+        RateLimit client_sessions;        /* and by one client address */
+        uint32_t amplification;           /* bytes for each of an unproven client's; 0: no limit */
         uint32_t max_datagram;            /* bytes */
         bool trains;                      /* segmentation offload, both ways */
         Manner manner;                    /* in which datagrams leave, both ways */
@@ -29,7 +35,10 @@ typedef struct PolicySettings {
 typedef struct Policy {
         PolicySettings settings;
         Upstream upstream;
-        Quota quota;
+        Quota quota, unreplied;
+        Rate own_rate, *new_sessions; /* borrowed: shared with siblings, or the own one */
+        Filter *filter;               /* owned; who may come. NULL: everybody */
+        uint32_t n_filters;           /* counts changes of it: sessions are asked again with their next datagram */
         Counter n_sessions[N_SESSION_AGES];
         List idle[N_SESSION_AGES]; /* sessions in order of last use: the first is the next to expire */
 } Policy;

@@ -21,9 +21,10 @@ typedef struct SessionTraffic {
 typedef struct SessionRecord {
         uint64_t id; /* counts from 1, no other session has it; 0: there is no session */
         uint32_t seal;
-        uint8_t age;   /* a SessionAge */
-        uint8_t bound; /* 1: the source was chosen by us, not by the kernel; no bool, that may not be just any byte */
-        uint8_t _pad[2];
+        uint8_t age;    /* a SessionAge */
+        uint8_t bound;  /* 1: the source was chosen by us, not by the kernel; no bool, that may not be just any byte */
+        uint8_t proven; /* 1: the client has sent something since it was answered: it hears us */
+        uint8_t _pad;
         Flow flow;
         Address source; /* the leg's own address when it was opened; its port stays */
         usec_t opened, last_use;

@@ -68,6 +68,9 @@ int relay_new(Relay **ret, uint64_t max_sessions, const RelayObserver *observer)
         r = batch_new(&relay->batch);
         if (r < 0)
                 return r;
+        r = newcomers_new(&relay->newcomers);
+        if (r < 0)
+                return r;
         r = waiting_room_new(&relay->waiting);
         if (r < 0)
                 return r;
@@ -100,9 +103,11 @@ Relay *relay_free(Relay *relay)
         }
         for (uint16_t i = 0; i < relay->n_policies; i++) {
                 upstream_set_sources(&relay->policies[i]->upstream, NULL);
+                (void)filter_free(relay->policies[i]->filter);
                 free(relay->policies[i]);
         }
         watch_set_done(&relay->watches);
+        (void)newcomers_free(relay->newcomers);
         (void)waiting_room_free(relay->waiting);
         (void)batch_free(relay->batch);
         table_done(&relay->table);
@@ -130,6 +135,7 @@ int relay_add_policy(Relay *relay, const UpstreamKind *kind, const PolicySetting
         if (!policy)
                 return -ENOMEM;
         policy->upstream.kind = kind;
+        policy->new_sessions = &policy->own_rate;
         policy_set(policy, settings);
         relay->policies[relay->n_policies++] = policy;
         *ret = policy;
@@ -188,6 +194,14 @@ void policy_set(Policy *policy, const PolicySettings *settings)
         upstream_set_device(&policy->upstream, settings->device);
         upstream_set_replies(&policy->upstream, &settings->replies);
         counter_set(&policy->quota.limit, settings->max_sessions);
+        counter_set(&policy->unreplied.limit, settings->max_unreplied);
+}
+
+void policy_set_filter(Policy *policy, Filter *filter)
+{
+        (void)filter_free(policy->filter);
+        policy->filter = filter;
+        policy->n_filters++;
 }
 
 int relay_get_fd(const Relay *relay)

@@ -9,6 +9,7 @@
  */
 #include "base/watch.h"
 #include "relay/listener.h"
+#include "relay/newcomers.h"
 #include "relay/policy.h"
 #include "relay/session.h"
 #include "relay/table.h"
@@ -28,7 +29,8 @@ struct Relay {
         WatchReady leg_ready, beside_ready; /* what their watches call: sessions need not know the path */
         Batch *batch;
         struct WaitingRoom *waiting;
-        Slots slots; /* where the sessions live */
+        Newcomers *newcomers; /* who opened sessions of late */
+        Slots slots;          /* where the sessions live */
         uint32_t n_slots_used;
         void *own_memory; /* behind them, if it is not somebody else's */
         Table table;
@@ -67,6 +69,9 @@ int relay_add_listener(Relay *relay, const ListenerKind *kind, int fd, Policy *p
 /* New limits hold from now on; open sessions keep what they have until they end. */
 void relay_set_limit(Relay *relay, uint64_t max_sessions);
 void policy_set(Policy *policy, const PolicySettings *settings);
+
+/* Takes the filter, by which also the clients of open sessions are judged again. NULL: everybody may come. */
+void policy_set_filter(Policy *policy, Filter *filter);
 
 int relay_get_fd(const Relay *relay);
 

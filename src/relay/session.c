@@ -26,6 +26,8 @@ enum { INSISTS_AFTER = 3 };
 
 static const char *const end_names[N_SESSION_ENDS] = {
                 [SESSION_IDLE_TIMEOUT] = "idle_timeout",
+                [SESSION_REPLACED] = "replaced",
+                [SESSION_DENIED] = "denied",
                 [SESSION_SHUTDOWN] = "shutdown",
 };
 static const char *const age_names[N_SESSION_AGES] = {
@@ -67,14 +69,18 @@ static void session_leave_age(Session *session)
         counter_set(n, counter_get(n) - 1);
 }
 
-/* Counts a session against both quotas. false: one of them has nothing left. */
-static bool session_count(Relay *relay, Policy *policy)
+/* Counts a session against all quotas. false: one of them has nothing left. */
+static bool session_count(Relay *relay, Policy *policy, SessionAge age)
 {
-        if (!quota_take(&policy->quota))
-                return false;
-        if (quota_take(&relay->quota))
+        Quota *quotas[] = {&policy->quota, &relay->quota, age == SESSION_UNREPLIED ? &policy->unreplied : NULL};
+        size_t n = 0;
+
+        while (n < ELEMENTSOF(quotas) && (!quotas[n] || quota_take(quotas[n])))
+                n++;
+        if (n == ELEMENTSOF(quotas))
                 return true;
-        quota_give(&policy->quota);
+        while (n-- > 0)
+                quota_give(quotas[n]);
         return false;
 }
 
@@ -85,6 +91,7 @@ static Session *session_new(Relay *relay, Listener *listener, usec_t now)
         if (!session)
                 return NULL;
         session->listener = listener;
+        session->n_filters = listener->policy->n_filters;
         session->heard = now;
         trains_init(&session->reply_trains);
         leg_init(&session->leg, listener->bound.port);
@@ -93,12 +100,12 @@ static Session *session_new(Relay *relay, Listener *listener, usec_t now)
 
 /* Its leg is watched and it counts, or the leg is closed. 0, -EDQUOT: a sibling was quicker; or what the kernel says.
  */
-static int session_join(Relay *relay, Session *session, usec_t now)
+static int session_join(Relay *relay, Session *session, SessionAge age, usec_t now)
 {
         Policy *policy = session->listener->policy;
         int r = watch_set_add(&relay->watches, &session->leg.watch, session->leg.fd, relay->leg_ready);
 
-        if (r >= 0 && session_count(relay, policy)) {
+        if (r >= 0 && session_count(relay, policy, age)) {
                 beside_follow(relay, session, now);
                 return 0;
         }
@@ -122,8 +129,6 @@ Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t 
         Verdict verdict;
         int r;
 
-        if (quota_full(&policy->quota) || quota_full(&relay->quota))
-                return VERDICT_TABLE_FULL;
         session = session_new(relay, listener, now);
         if (!session)
                 return VERDICT_NO_MEMORY;
@@ -137,7 +142,7 @@ Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t 
                 return verdict;
         }
         session->record.bound = session->leg.sources != 0;
-        r = session_join(relay, session, now);
+        r = session_join(relay, session, SESSION_UNREPLIED, now);
         if (r < 0) {
                 session_free(relay, session);
                 return r == -EDQUOT ? VERDICT_TABLE_FULL : verdict_of_error(-r);
@@ -190,7 +195,7 @@ int session_adopt(Relay *relay, Listener *listener, const SessionRecord *record,
         r = policy->upstream.kind->adopt(&policy->upstream, &mine.source, mine.bound, TAKE_FD(own), &session->leg);
         if (r >= 0) {
                 beside_take(session, TAKE_FD(own_beside));
-                r = session_join(relay, session, now);
+                r = session_join(relay, session, (SessionAge)mine.age, now);
         }
         if (r < 0) {
                 session_free(relay, session);
@@ -222,6 +227,8 @@ void session_close(Relay *relay, Session *session, SessionEnd end, usec_t now)
         beside_close(relay, session);
         watch_set_remove(&relay->watches, &session->leg.watch);
         policy->upstream.kind->close(&policy->upstream, &session->leg);
+        if (session->record.age == SESSION_UNREPLIED)
+                quota_give(&policy->unreplied);
         session_leave_age(session);
         table_remove(&relay->table, session);
         quota_give(&relay->quota);
@@ -290,6 +297,7 @@ static void note_asked(Session *session, bool sent, usec_t now)
 void session_touch_forward(Session *session, bool sent, usec_t now)
 {
         note_asked(session, sent, now);
+        session->record.proven |= session->record.age == SESSION_ASSURED;
         session->record.traffic[FORWARD].last = now;
         session_refresh(session, now);
         if (usec_sub(now, session->heard) >= DOUBT_AFTER) {
@@ -311,6 +319,7 @@ void session_touch_reply(Session *session, bool answered, usec_t now)
                 counter_add(&target->answered, 1);
         }
         if (session->record.age == SESSION_UNREPLIED) {
+                quota_give(&session->listener->policy->unreplied);
                 session_leave_age(session);
                 session_enter_age(session, SESSION_ASSURED);
                 session->record.last_use = now;

@@ -20,6 +20,7 @@ typedef struct Beside Beside; /* relay/beside.h */
 struct Session {
         SessionRecord record; /* first: it is found at the beginning of a slot */
         uint32_t next;        /* in its bucket of the table: a slot's index + 1, or 0 */
+        uint32_t n_filters;   /* of its policy, when its client was last let in */
         uint8_t n_unheard;    /* runs since it last heard of the upstream, in short order; no more than matter */
         uint8_t n_waiting;    /* datagrams that wait for room in the leg's send buffer */
         uint8_t n_parked;     /* sockets of it in its parcel */
@@ -33,7 +34,10 @@ struct Session {
         Leg leg;
 };
 
-/* Opens a session for a flow that has none. VERDICT_FORWARDED and *ret, or the reason why not. */
+/*
+ * Opens a session for a flow that has none and was admitted (relay/admission.h). VERDICT_FORWARDED and *ret, or the
+ * reason why not.
+ */
 Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t now, Session **ret);
 
 /*

@@ -12,7 +12,13 @@
 #include "relay/verdict.h"
 
 /* Why a session ended. */
-typedef enum SessionEnd { SESSION_IDLE_TIMEOUT, SESSION_SHUTDOWN, N_SESSION_ENDS } SessionEnd;
+typedef enum SessionEnd {
+        SESSION_IDLE_TIMEOUT,
+        SESSION_REPLACED, /* unreplied, and somebody else had no room */
+        SESSION_DENIED,   /* its client may not come any more */
+        SESSION_SHUTDOWN,
+        N_SESSION_ENDS
+} SessionEnd;
 
 typedef struct DirectionStats {
         Counter received;             /* datagrams that reached us */

@@ -136,11 +136,9 @@ const ImageListener *image_listener(const Image *image, const SessionRecord *rec
 
 const ImageName *image_name(const Image *image, unsigned i)
 {
-        const ImageName *name = &image->header->names[i];
+        const ImageName *name = i < IMAGE_NAMES_MAX ? &image->header->names[i] : NULL;
 
-        return i < IMAGE_NAMES_MAX && *name->name && strnlen(name->name, sizeof(name->name)) < sizeof(name->name)
-                               ? name
-                               : NULL;
+        return name && *name->name && strnlen(name->name, sizeof(name->name)) < sizeof(name->name) ? name : NULL;
 }
 
 Address image_upstream(const ImageName *name, const char *upstream)

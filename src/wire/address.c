@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/cleanup.h"
 #include "wire/address.h"
 
 static int port_parse(const char *text, uint16_t *ret, const char **ret_why)
@@ -172,7 +173,7 @@ int endpoint_list_add(const char *text, EndpointList *to, const char **ret_why)
                 return -EINVAL;
         (void)strcpy(words, text);
         for (char *word; (word = strsep(&rest, " \t"));) {
-                if (!*word && *text)
+                if (!*word && text[strspn(text, " \t")])
                         continue;
                 *ret_why = "more than 8 of them";
                 if (list.n == ENDPOINT_LIST_MAX || endpoint_parse(word, &list.items[list.n], ret_why) < 0)
@@ -250,6 +251,42 @@ int prefix_list_parse(const char *text, PrefixList *ret, const char **ret_why)
         }
         *ret = list;
         return 0;
+}
+
+int network_parse(const char *text, Network *ret, const char **ret_why)
+{
+        char host[INET_ADDRSTRLEN];
+        size_t length = strcspn(text, "/"), n_digits;
+        Network network = {.length = 32};
+
+        *ret_why = "expected an IPv4 address, or a network like 192.0.2.0/24";
+        if (length >= sizeof(host))
+                return -EINVAL;
+        memcpy(host, text, length);
+        host[length] = '\0';
+        if (inet_pton(AF_INET, host, &network.address) != 1)
+                return -EINVAL;
+        if (text[length]) {
+                text += length + 1;
+                n_digits = strlen(text);
+                *ret_why = "the length of a network is 0 to 32 bits";
+                if (n_digits == 0 || n_digits > 2 || strspn(text, "0123456789") != n_digits || atoi(text) > 32)
+                        return -EINVAL;
+                network.length = (uint8_t)atoi(text);
+        }
+        *ret_why = "the bits after the network's length are not zero";
+        if (network.length < 32 && (ntohl(network.address.s_addr) & UINT32_MAX >> network.length))
+                return -EINVAL;
+        *ret = network;
+        return 0;
+}
+
+const char *network_format(char buffer[static NETWORK_TEXT_MAX], const Network *network)
+{
+        (void)inet_ntop(AF_INET, &network->address, buffer, NETWORK_TEXT_MAX);
+        if (network->length < 32)
+                (void)snprintf(buffer + strlen(buffer), NETWORK_TEXT_MAX - strlen(buffer), "/%u", network->length);
+        return buffer;
 }
 
 bool reply_sources_equal(const ReplySources *a, const ReplySources *b)
@@ -352,6 +389,27 @@ const char *address_upstream_refusal(const Address *address)
         if (IN6_IS_ADDR_LINKLOCAL(&address->v6) && address->scope == 0)
                 return "a link-local address needs its interface: [fe80::1%eth0]:port";
         return NULL;
+}
+
+bool address_embedded(const Address *address, struct in_addr *ret)
+{
+        static const struct {
+                Prefix prefix;
+                unsigned at; /* bytes in front of the IPv4 address */
+        } forms[] = {
+                        {{{.s6_addr = {[10] = 0xff, [11] = 0xff}}, 96}, 12},
+                        {{{.s6_addr = {0}}, 96}, 12},
+                        {{{.s6_addr = {0x00, 0x64, 0xff, 0x9b}}, 96}, 12},
+                        {{{.s6_addr = {0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}}, 48}, 12},
+                        {{{.s6_addr = {0x20, 0x02}}, 16}, 2},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(forms); i++)
+                if (address->family == AF_INET6 && prefix_has(&forms[i].prefix, &address->v6)) {
+                        memcpy(ret, &address->v6.s6_addr[forms[i].at], sizeof(*ret));
+                        return true;
+                }
+        return false;
 }
 
 const char *address_source_refusal(struct in_addr address, uint16_t port)

@@ -30,6 +30,14 @@ typedef struct PrefixList {
         Prefix items[PREFIX_LIST_MAX];
 } PrefixList;
 
+/* All IPv4 addresses that begin alike. The bits after `length` are zero. */
+typedef struct Network {
+        struct in_addr address;
+        uint8_t length; /* bits; 32: one address, 0: all */
+} Network;
+
+enum { NETWORK_TEXT_MAX = 20 };
+
 /* Who may answer besides an upstream itself. */
 typedef struct ReplySource {
         Prefix prefix;
@@ -79,7 +87,8 @@ int endpoint_parse(const char *text, Endpoint *ret, const char **ret_why); /* [I
 int endpoint_list_add(const char *text, EndpointList *to, const char **ret_why); /* one or more, behind what is there */
 int prefix_list_parse(const char *text, PrefixList *ret, const char **ret_why);  /* addresses and prefixes, or "" */
 int reply_sources_add(const char *text, ReplySources *to,
-                      const char **ret_why); /* [IPv6] or [prefix/bits], :port or not */
+                      const char **ret_why);                             /* [IPv6] or [prefix/bits], :port or not */
+int network_parse(const char *text, Network *ret, const char **ret_why); /* A.B.C.D or A.B.C.D/bits */
 int port_range_parse(const char *text, PortRange *ret, const char **ret_why); /* low-high, from 1024 on */
 
 bool prefix_has(const Prefix *prefix, const struct in6_addr *address);
@@ -100,6 +109,13 @@ static inline unsigned port_range_overlap(const PortRange *a, const PortRange *b
         return port_range_size(a) > 0 && port_range_size(b) > 0 ? port_range_size(&both) : 0;
 }
 
+/*
+ * The IPv4 address to which a translator carries what is sent to this one, *ret: IPv4-mapped and -compatible addresses
+ * (RFC 4291), the prefixes of NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056). false: it is nothing of the kind, as far as
+ * one can see: networks may have NAT64 prefixes of their own.
+ */
+bool address_embedded(const Address *address, struct in_addr *ret);
+
 /* Why an address cannot be an upstream (a static phrase), or NULL when it can. */
 const char *address_upstream_refusal(const Address *address);
 
@@ -118,5 +134,6 @@ const char *address_format(char buffer[static ADDRESS_TEXT_MAX], const Address *
 const char *address_format_host(char buffer[static ADDRESS_HOST_MAX], const Address *address);
 const char *endpoint_format(char buffer[static ENDPOINT_TEXT_MAX], const Endpoint *endpoint);
 const char *endpoint_list_format(char buffer[static ENDPOINT_LIST_TEXT_MAX], const EndpointList *list);
+const char *network_format(char buffer[static NETWORK_TEXT_MAX], const Network *network);
 const char *reply_sources_format(char buffer[static REPLY_SOURCES_TEXT_MAX], const ReplySources *list);
 const char *prefix_list_format(char buffer[static PREFIX_LIST_TEXT_MAX], const PrefixList *list);

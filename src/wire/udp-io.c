@@ -120,34 +120,37 @@ static int receive(int fd, Batch *batch, unsigned n_max, Icmp *icmp)
         return 0;
 }
 
-/* A byte for IPv4, an int for IPv6. */
-static uint8_t class_of(const struct cmsghdr *control)
+/* The value of a control message, if it is this one and all of it is there. */
+static bool control_is(const struct msghdr *header, const struct cmsghdr *control, int level, int type, void *ret,
+                       size_t size)
 {
-        int tclass = 0;
+        const uint8_t *end = (const uint8_t *)header->msg_control + header->msg_controllen;
 
-        if (control->cmsg_len < CMSG_LEN(sizeof(tclass)))
-                return *CMSG_DATA(control);
-        memcpy(&tclass, CMSG_DATA(control), sizeof(tclass));
-        return (uint8_t)tclass;
+        if (control->cmsg_level != level || control->cmsg_type != type || control->cmsg_len < CMSG_LEN(size) ||
+            (size_t)(end - (const uint8_t *)control) < CMSG_LEN(size))
+                return false;
+        memcpy(ret, CMSG_DATA(control), size);
+        return true;
 }
 
-/* What the kernel says beside the payload: the length of a train's datagrams, the local address, the class. */
-static void datagram_describe(Datagram *d, struct msghdr *header)
+void udp_describe(Datagram *d, struct msghdr *header)
 {
         struct in_pktinfo info = {0};
-        int segment = 0;
+        int segment = 0, tclass;
+        uint8_t tos;
 
         for (struct cmsghdr *control = CMSG_FIRSTHDR(header); control; control = CMSG_NXTHDR(header, control))
-                if (control->cmsg_level == IPPROTO_UDP && control->cmsg_type == UDP_GRO)
-                        memcpy(&segment, CMSG_DATA(control), sizeof(segment));
-                else if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO)
-                        memcpy(&info, CMSG_DATA(control), sizeof(info));
-                else if ((control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_TOS) ||
-                         (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_TCLASS)) {
+                if (control_is(header, control, IPPROTO_UDP, UDP_GRO, &segment, sizeof(segment)) ||
+                    control_is(header, control, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info)))
+                        continue;
+                else if (control_is(header, control, IPPROTO_IPV6, IPV6_TCLASS, &tclass, sizeof(tclass))) {
                         d->marked = true;
-                        d->tclass = class_of(control);
+                        d->tclass = (uint8_t)tclass;
+                } else if (control_is(header, control, IPPROTO_IP, IP_TOS, &tos, sizeof(tos))) {
+                        d->marked = true;
+                        d->tclass = tos;
                 }
-        if (segment > 0 && d->size > (uint32_t)segment) {
+        if (segment > 0 && d->size > (uint32_t)segment && d->size / (uint32_t)segment < UINT16_MAX) {
                 d->segment = (uint16_t)segment;
                 d->n = (uint16_t)((d->size + d->segment - 1) / d->segment);
         }
@@ -181,7 +184,7 @@ static int receive_batch(int fd, Batch *batch, unsigned n_max, bool with_names, 
                                 .n = 1,
                                 /* without its control data a train would look like one datagram */
                                 .truncated = message->msg_hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC)};
-                datagram_describe(d, &message->msg_hdr);
+                udp_describe(d, &message->msg_hdr);
         }
         batch->n = (unsigned)n;
         return n;

@@ -140,30 +140,38 @@ static int bind_to_device_of_birth(int fd)
  * Asks the routing table: bind() does not know of addresses that are the host's by a local route alone (as of Linux
  * 6.18; for IPv4 it does). The kernel answers while it is asked.
  */
-bool udp_is_local(const Address *address)
+static int ask_whether_local(const Address *address)
 {
+        const unsigned short size = address->family == AF_INET6 ? sizeof(struct in6_addr) : sizeof(struct in_addr);
         struct {
                 struct nlmsghdr header;
                 struct rtmsg route;
                 struct rtattr attribute;
-                struct in6_addr destination;
-        } question = {.header = {.nlmsg_len = sizeof(question),
+                struct in6_addr destination; /* or an IPv4 one, and nothing behind it */
+        } question = {.header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct rtmsg)) + RTA_LENGTH(size),
                                  .nlmsg_type = RTM_GETROUTE,
                                  .nlmsg_flags = NLM_F_REQUEST},
-                      .route = {.rtm_family = AF_INET6, .rtm_dst_len = 128},
-                      .attribute = {.rta_len = RTA_LENGTH(sizeof(struct in6_addr)), .rta_type = RTA_DST},
-                      .destination = address->v6};
+                      .route = {.rtm_family = (unsigned char)address->family, .rtm_dst_len = (unsigned char)(8 * size)},
+                      .attribute = {.rta_len = RTA_LENGTH(size), .rta_type = RTA_DST}};
         union {
                 struct nlmsghdr header;
                 uint8_t bytes[4096];
         } answer;
         _cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
-        if (fd < 0 || send(fd, &question, sizeof(question), 0) < 0 ||
+        memcpy(&question.destination, address->family == AF_INET6 ? (const void *)&address->v6 : &address->v4, size);
+        if (fd < 0 || send(fd, &question, question.header.nlmsg_len, 0) < 0 ||
             recv(fd, &answer, sizeof(answer), MSG_DONTWAIT) < (ssize_t)NLMSG_LENGTH(sizeof(struct rtmsg)))
-                return true; /* who cannot know does not warn */
+                return -EIO;
         return answer.header.nlmsg_type == RTM_NEWROUTE &&
                ((const struct rtmsg *)NLMSG_DATA(&answer.header))->rtm_type == RTN_LOCAL;
+}
+
+bool udp_is_local(const Address *address, bool if_unknown)
+{
+        int r = ask_whether_local(address);
+
+        return r < 0 ? if_unknown : r > 0;
 }
 
 int udp_connect(const char *device, const Address *from, const Address *peer, Address *ret_local)

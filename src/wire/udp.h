@@ -76,8 +76,8 @@ int tcp_listen(const Address *address);
 /* Datagrams that the kernel dropped because the socket's receive buffer was full. 0 if it does not say. */
 uint64_t udp_kernel_drops(int fd);
 
-/* Is it an IPv6 address of this host, one by a local route (AnyIP) included? true if that cannot be found out. */
-bool udp_is_local(const Address *address);
+/* Is it an address of this host, one by a local route (AnyIP) included? if_unknown: where that cannot be found out. */
+bool udp_is_local(const Address *address, bool if_unknown);
 
 /*
  * Points a connected socket at another peer, through another device; the local port stays, the source address is chosen
@@ -122,6 +122,10 @@ typedef struct Icmp {
  */
 int udp_receive_from(int fd, Batch *batch, unsigned n_max);
 int udp_receive(int fd, Batch *batch, unsigned n_max, Icmp *icmp);
+
+/* What the kernel says beside a payload: the length of a train's datagrams, the local address, the class. */
+struct msghdr;
+void udp_describe(Datagram *d, struct msghdr *header);
 
 /* From a socket that is not connected, over IPv6; and who sent the i-th. */
 int udp_receive_named(int fd, Batch *batch, unsigned n_max, Icmp *icmp);

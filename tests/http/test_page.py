@@ -629,7 +629,7 @@ class Secrets(TestCase):
 class Crowds(TestCase):
     def test_thousands_of_sessions(self):
         upstream = self.upstream()
-        port = self.serve(upstream, '--max-sessions', '5000')
+        port = self.serve(upstream, '--max-sessions', '5000', '--client-limit-burst=0')
         socks = []
         for i in range(4000):
             sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -108,7 +108,7 @@ static void collect(const Start *start)
         for (size_t i = 0; i < end->n && i < FDS_MAX; i++)
                 if (fcntl(end->fds[i], F_GETFD) >= 0)
                         abort(); /* still open */
-        free(config);
+        (void)config_free(config);
 }
 
 static void run(const Start *start)

@@ -594,12 +594,33 @@ START_TEST(sixteen_reply_sources_at_most)
 }
 END_TEST
 
-UNIT_SUITE("wire/address", UNIT_LOOP(reply_sources_are_read, ELEMENTSOF(reply_sources)),
-           UNIT_TEST(sixteen_reply_sources_at_most), UNIT_LOOP(good_listener, ELEMENTSOF(good_listeners)),
-           UNIT_LOOP(bad_listener, ELEMENTSOF(bad_listeners)), UNIT_LOOP(good_endpoint, ELEMENTSOF(good_endpoints)),
-           UNIT_LOOP(bad_endpoint, ELEMENTSOF(bad_endpoints)), UNIT_TEST(every_byte_in_every_place),
-           UNIT_LOOP(honest_sources, ELEMENTSOF(sources)), UNIT_TEST(other_families_are_no_upstream),
-           UNIT_TEST(equal_addresses), UNIT_TEST(formats), UNIT_LOOP(good_prefix_list, ELEMENTSOF(good_prefixes)),
-           UNIT_TEST(the_longest_prefix_list), UNIT_LOOP(bad_prefix_list, ELEMENTSOF(bad_prefixes)),
-           UNIT_TEST(addresses_in_a_prefix), UNIT_LOOP(port_range, ELEMENTSOF(port_ranges)),
-           UNIT_LOOP(port_ranges_overlap, ELEMENTSOF(overlaps)))
+static const struct {
+        const char *address, *embedded; /* NULL: none */
+} translated[] = {{"::ffff:192.0.2.1", "192.0.2.1"},     {"::192.0.2.1", "192.0.2.1"},
+                  {"64:ff9b::192.0.2.1", "192.0.2.1"},   {"64:ff9b::1:192.0.2.1", NULL},
+                  {"64:ff9b:1::192.0.2.1", "192.0.2.1"}, {"64:ff9b:1:ffff:8000:1:c000:201", "192.0.2.1"},
+                  {"64:ff9b:2::192.0.2.1", NULL},        {"2002:c000:201::1", "192.0.2.1"},
+                  {"2001:db8::192.0.2.1", NULL},         {"fe80::192.0.2.1", NULL}};
+
+START_TEST(addresses_that_are_translated)
+{
+        Address address = {.family = AF_INET6};
+        struct in_addr found = {0}, expected = {0};
+
+        ck_assert_int_eq(inet_pton(AF_INET6, translated[_i].address, &address.v6), 1);
+        ck_assert_int_eq(address_embedded(&address, &found), translated[_i].embedded != NULL);
+        if (translated[_i].embedded)
+                ck_assert_int_eq(inet_pton(AF_INET, translated[_i].embedded, &expected), 1);
+        ck_assert_uint_eq(found.s_addr, expected.s_addr);
+}
+END_TEST
+
+UNIT_SUITE("wire/address", UNIT_LOOP(addresses_that_are_translated, ELEMENTSOF(translated)),
+           UNIT_LOOP(reply_sources_are_read, ELEMENTSOF(reply_sources)), UNIT_TEST(sixteen_reply_sources_at_most),
+           UNIT_LOOP(good_listener, ELEMENTSOF(good_listeners)), UNIT_LOOP(bad_listener, ELEMENTSOF(bad_listeners)),
+           UNIT_LOOP(good_endpoint, ELEMENTSOF(good_endpoints)), UNIT_LOOP(bad_endpoint, ELEMENTSOF(bad_endpoints)),
+           UNIT_TEST(every_byte_in_every_place), UNIT_LOOP(honest_sources, ELEMENTSOF(sources)),
+           UNIT_TEST(other_families_are_no_upstream), UNIT_TEST(equal_addresses), UNIT_TEST(formats),
+           UNIT_LOOP(good_prefix_list, ELEMENTSOF(good_prefixes)), UNIT_TEST(the_longest_prefix_list),
+           UNIT_LOOP(bad_prefix_list, ELEMENTSOF(bad_prefixes)), UNIT_TEST(addresses_in_a_prefix),
+           UNIT_LOOP(port_range, ELEMENTSOF(port_ranges)), UNIT_LOOP(port_ranges_overlap, ELEMENTSOF(overlaps)))

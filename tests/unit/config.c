@@ -20,7 +20,7 @@ static unsigned load_path(const char *path, bool must_exist)
 
         if (problems.to)
                 unit_text_done(&problems);
-        free(config);
+        (void)config_free(config);
         unit_text_init(&problems);
         ck_assert_int_eq(config_load(&config, path, must_exist, &flags, problems.to, &n), 0);
         ck_assert_uint_eq(unit_count_lines(unit_text(&problems)), n);

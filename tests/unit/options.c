@@ -52,10 +52,21 @@ START_TEST(values_behind_a_space_or_an_equals_sign)
                                 "--fragment-datagrams=no", "--http-hosts=relay.example", "--http-show-clients=yes",
                                 "--http-session-labels", "true", "--failover-sessions=stay", "--failover-timeout=5s",
                                 "--failback-delay=6s", "--probe-payload=00ff", "--probe-interval=1s",
-                                "--resolve-interval=4s", "--reply-from=[2001:db8::1]"),
+                                "--resolve-interval=4s", "--reply-from=[2001:db8::1]", "--allow-from=192.0.2.0/24",
+                                "--deny-from", "192.0.2.7", "--max-unreplied-sessions=9", "--new-session-limit-burst=8",
+                                "--new-session-limit-interval=7s", "--client-limit-burst=6",
+                                "--client-limit-interval=5s", "--amplification-limit=4"),
                           0);
         check_endpoint("[2001:db8::1]:1");
         ck_assert_uint_eq(options.settings.resolve_interval, 4 * USEC_PER_SEC);
+        ck_assert_uint_eq(options.settings.allow_from.items[0].length, 24);
+        ck_assert_uint_eq(options.settings.deny_from.items[0].length, 32);
+        ck_assert_uint_eq(options.settings.max_unreplied_sessions, 9);
+        ck_assert_uint_eq(options.settings.new_session_limit.burst, 8);
+        ck_assert_uint_eq(options.settings.new_session_limit.interval, 7 * USEC_PER_SEC);
+        ck_assert_uint_eq(options.settings.client_limit.burst, 6);
+        ck_assert_uint_eq(options.settings.client_limit.interval, 5 * USEC_PER_SEC);
+        ck_assert_uint_eq(options.settings.amplification_limit, 4);
         ck_assert_uint_eq(options.settings.session_timeout, 7 * USEC_PER_SEC);
         ck_assert_uint_eq(options.settings.unreplied_timeout, 2 * USEC_PER_SEC);
         ck_assert_uint_eq(options.settings.reply_refresh, 3 * USEC_PER_SEC);
@@ -76,7 +87,7 @@ START_TEST(values_behind_a_space_or_an_equals_sign)
         ck_assert(!options.settings.fragment_datagrams);
         ck_assert_str_eq(options.settings.http_hosts, "relay.example");
         ck_assert(options.settings.http_show_clients && options.settings.http_session_labels);
-        ck_assert_uint_eq(options.settings.given, (1u << N_SETTINGS) - 1);
+        ck_assert_uint_eq(options.settings.given, (UINT64_C(1) << N_SETTINGS) - 1);
         ck_assert_str_eq(options.config_path, "/a=b");
 }
 END_TEST

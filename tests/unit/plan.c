@@ -70,8 +70,10 @@ static const struct {
 /* Nothing but reserved ports: no session could ever be. */
 START_TEST(ports_that_all_stay_with_the_host_are_a_mistake)
 {
-        _cleanup_free_ Config *bad = load(RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=40000-40009\n");
-        _cleanup_free_ Config *good = load(RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=40000-40010\n");
+        _cleanup_(cleanup_config_free)
+                        Config *bad = load(RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=40000-40009\n");
+        _cleanup_(cleanup_config_free)
+                        Config *good = load(RELAY "SourceAddress=2001:db8:5::1\nSourcePorts=40000-40010\n");
         _cleanup_free_ char *text = NULL;
         size_t size;
         FILE *problems = open_memstream(&text, &size);
@@ -90,7 +92,7 @@ END_TEST
 START_TEST(the_whole)
 {
         static const char *const names[] = {"relay", "a", "b"};
-        _cleanup_free_ Config *config = load(wholes[_i].text);
+        _cleanup_(cleanup_config_free) Config *config = load(wholes[_i].text);
         PlanWhole whole;
 
         if (!own_host(N_FILES))
@@ -134,7 +136,7 @@ static const struct {
 START_TEST(few_files_mean_few_sessions)
 {
         static const char *const names[] = {"relay"};
-        _cleanup_free_ Config *config = load(few_files[_i].text);
+        _cleanup_(cleanup_config_free) Config *config = load(few_files[_i].text);
         PlanWhole whole;
 
         if (!own_host(few_files[_i].n_files))
@@ -148,7 +150,8 @@ END_TEST
 
 START_TEST(a_name_has_no_more_than_the_whole)
 {
-        _cleanup_free_ Config *config = load(RELAY "[Relay a]\nMaxSessions=7\n[Relay b]\nMaxSessions=9\n");
+        _cleanup_(cleanup_config_free)
+                        Config *config = load(RELAY "[Relay a]\nMaxSessions=7\n[Relay b]\nMaxSessions=9\n");
         const PlanWhole whole = {.sessions = 8};
 
         ck_assert_uint_eq(plan_policy(config, "relay", &whole).max_sessions, 8);
@@ -175,7 +178,7 @@ static const struct {
 START_TEST(the_manner_of_a_name)
 {
         _cleanup_free_ char *text = NULL;
-        _cleanup_free_ Config *config = NULL;
+        _cleanup_(cleanup_config_free) Config *config = NULL;
         const PlanWhole whole = {.sessions = 8};
         PolicySettings settings;
 
@@ -189,9 +192,10 @@ END_TEST
 
 START_TEST(sources_of_a_name)
 {
-        _cleanup_free_ Config *config = load(RELAY "SourceAddress=2001:db8:5::1 2001:db8:6::/64\n[Relay a]\n"
-                                                   "SourceAddress=\nSourcePrefix=2001:db8:64::/96\n"
-                                                   "SourcePorts=20000-20009\n[Relay b]\nSourceAddress=\n");
+        _cleanup_(cleanup_config_free)
+                        Config *config = load(RELAY "SourceAddress=2001:db8:5::1 2001:db8:6::/64\n[Relay a]\n"
+                                                    "SourceAddress=\nSourcePrefix=2001:db8:64::/96\n"
+                                                    "SourcePorts=20000-20009\n[Relay b]\nSourceAddress=\n");
         SourcesSettings s;
 
         if (!own_host(N_FILES))

@@ -28,19 +28,13 @@ typedef struct Field {
         }
 
 static const Field fields[] = {
-                FIELD(id, true, true),
-                FIELD(seal, true, true),
-                FIELD(age, false, false),
-                FIELD(bound, true, true),
-                FIELD(_pad, false, false),
-                FIELD(flow, true, true),
-                FIELD(source.family, false, false),
-                FIELD(source.port, true, true),
-                FIELD(source.scope, false, true),
-                FIELD(source.v6, false, true),
-                FIELD(opened, true, true),
-                FIELD(last_use, false, false),
-                FIELD(traffic, false, false),
+                FIELD(id, true, true),          FIELD(seal, true, true),
+                FIELD(age, false, false),       FIELD(bound, true, true),
+                FIELD(proven, false, false),    FIELD(_pad, false, false),
+                FIELD(flow, true, true),        FIELD(source.family, false, false),
+                FIELD(source.port, true, true), FIELD(source.scope, false, true),
+                FIELD(source.v6, false, true),  FIELD(opened, true, true),
+                FIELD(last_use, false, false),  FIELD(traffic, false, false),
 };
 
 START_TEST(every_byte_has_a_field)

@@ -205,7 +205,7 @@ START_TEST(good_values)
         Settings s = {0};
 
         set(&s, good[_i].key, good[_i].text);
-        ck_assert_uint_eq(s.given, 1u << good[_i].key);
+        ck_assert_uint_eq(s.given, UINT64_C(1) << good[_i].key);
         ck_assert(prints(&s, 1, good[_i].key, good[_i].printed ? good[_i].printed : good[_i].text));
 }
 END_TEST
@@ -319,6 +319,14 @@ START_TEST(each_setting_is_laid_over_alone)
                         [SETTING_FAILBACK_DELAY] = "8s",
                         [SETTING_PROBE_PAYLOAD] = "00 fF 10",
                         [SETTING_PROBE_INTERVAL] = "9s",
+                        [SETTING_ALLOW_FROM] = "192.0.2.0/24 192.0.2.1 /etc/udp46/allowed",
+                        [SETTING_DENY_FROM] = "198.51.100.7",
+                        [SETTING_MAX_UNREPLIED_SESSIONS] = "3",
+                        [SETTING_NEW_SESSION_LIMIT_BURST] = "4",
+                        [SETTING_NEW_SESSION_LIMIT_INTERVAL] = "5s",
+                        [SETTING_CLIENT_LIMIT_BURST] = "6",
+                        [SETTING_CLIENT_LIMIT_INTERVAL] = "7s",
+                        [SETTING_AMPLIFICATION_LIMIT] = "8",
                         [SETTING_SESSION_TIMEOUT] = "1s",
                         [SETTING_UNREPLIED_TIMEOUT] = "2s",
                         [SETTING_REPLY_REFRESH] = "3s",

@@ -669,11 +669,29 @@ START_TEST(what_is_the_hosts_own)
                            "ip -6 route add local 2001:db8:64::/96 dev lo && "
                            "ip -6 route add unreachable 2001:db8:7::/64 && sleep 0.1"));
         ck_assert_int_eq(inet_pton(AF_INET6, own_or_foreign[_i].address, &address.v6), 1);
-        ck_assert_int_eq(udp_is_local(&address), own_or_foreign[_i].local);
+        ck_assert_int_eq(udp_is_local(&address, !own_or_foreign[_i].local), own_or_foreign[_i].local);
 }
 END_TEST
 
 /* Nobody is told of a mistake that may be none. */
+START_TEST(ipv4_addresses_too)
+{
+        Address address = {.family = AF_INET};
+
+        if (!cable())
+                return;
+        ck_assert(unit_run(
+                        "ip addr add 192.0.2.1/24 dev lo && ip route add local 198.51.100.0/24 dev lo && sleep 0.1"));
+        ck_assert_int_eq(inet_pton(AF_INET, "192.0.2.1", &address.v4), 1);
+        ck_assert(udp_is_local(&address, false));
+        ck_assert_int_eq(inet_pton(AF_INET, "198.51.100.77", &address.v4), 1);
+        ck_assert(udp_is_local(&address, false));
+        ck_assert_int_eq(inet_pton(AF_INET, "203.0.113.1", &address.v4),
+                         1); /* 192.0.2.0/24 is all of it local, on lo */
+        ck_assert(!udp_is_local(&address, true));
+}
+END_TEST
+
 START_TEST(without_descriptors_every_address_may_be_the_hosts)
 {
         const Address address = {.family = AF_INET6, .v6.s6_addr = {0x20, 0x01, 0x0d, 0xb8}};
@@ -682,7 +700,8 @@ START_TEST(without_descriptors_every_address_may_be_the_hosts)
         ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
         files.rlim_cur = 0;
         ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
-        ck_assert(udp_is_local(&address));
+        ck_assert(udp_is_local(&address, true));
+        ck_assert(!udp_is_local(&address, false));
         files.rlim_cur = files.rlim_max;
         ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
 }
@@ -707,5 +726,5 @@ UNIT_SUITE("wire/udp", UNIT_LOOP(a_listener_receives_every_size_whole, ELEMENTSO
            UNIT_TEST(another_peer_keeps_the_port_and_finds_its_source), UNIT_TEST(a_new_leg_has_heard_of_no_stranger),
            UNIT_TEST(a_reconnected_leg_hears_its_new_peer_alone), UNIT_TEST(bad_descriptors_are_ours),
            UNIT_TEST(an_address_in_use_is_said), UNIT_TEST(sockets_neither_wait_nor_leak_into_children),
-           UNIT_LOOP(what_is_the_hosts_own, ELEMENTSOF(own_or_foreign)),
+           UNIT_LOOP(what_is_the_hosts_own, ELEMENTSOF(own_or_foreign)), UNIT_TEST(ipv4_addresses_too),
            UNIT_TEST(without_descriptors_every_address_may_be_the_hosts), UNIT_TEST(batches_can_be_freed))

@@ -1352,7 +1352,7 @@ class Signals(TestCase):
         before = len(upstream.received)
         for i in range(n):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-                sock.bind(('127.0.0.2', 30000 + i))
+                sock.bind((f'127.0.2.{1 + i % 100}', 30000 + i))  # an address has its own limit
                 sock.sendto(b'x', ('127.0.0.1', port))
             if i % 50 == 49 or i == n - 1:
                 wait_until(lambda: len(upstream.received) > before + i, 5, f'{i + 1} datagrams')

@@ -83,7 +83,8 @@ class Keeping(world.TestCase):
         self.addCleanup(self.manager.close)
         self.up = self.upstream()
         self.http = next_port()
-        self.config = f'[Relay]\nUpstream={self.up.name}\nLogLevel=debug\n'
+        self.config = (f'[Relay]\nUpstream={self.up.name}\nLogLevel=debug\n'
+                       'ClientLimitBurst=0\nAmplificationLimit=0\n')  # all clients have one address, and ask once
 
     def listener(self, device=None, port=0):
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -20,6 +20,7 @@ const PolicySettings world_settings = {
                 .reply_refresh = 12 * USEC_PER_MINUTE,
                 .write_timeout = 10 * USEC_PER_MSEC,
                 .max_sessions = 1000,
+                .max_unreplied = RELAY_SLOTS_MAX,
                 .max_datagram = DATAGRAM_ROOM,
                 .trains = true,
 };

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Believes: under a flood of forged sources a newcomer's best hope is to be let in at all and to stay until his answer
+ * comes; so unreplied sessions make way in order of their last use, but none before it had time for an answer.
+ */
+#include "relay/admission.h"
+
+/* The unreplied session of this worker that was not used for the longest time, or NULL. */
+static Session *oldest_unreplied(const Policy *policy)
+{
+        ListNode *node = policy->idle[SESSION_UNREPLIED].first;
+
+        return node ? container_of(node, Session, idle) : NULL;
+}
+
+/* Of this policy, or, if it has none and all together are too many, of any. */
+static Session *who_makes_way(const Relay *relay, const Policy *policy)
+{
+        Session *oldest = oldest_unreplied(policy);
+
+        if (oldest || !quota_full(&relay->quota))
+                return oldest;
+        for (uint16_t i = 0; i < relay->n_policies; i++) {
+                Session *session = oldest_unreplied(relay->policies[i]);
+
+                if (session && (!oldest || session->record.last_use < oldest->record.last_use))
+                        oldest = session;
+        }
+        return oldest;
+}
+
+static Verdict make_room(Relay *relay, Policy *policy, usec_t now)
+{
+        const bool unreplied = quota_full(&policy->unreplied);
+        Session *oldest;
+
+        if (!unreplied && !quota_full(&policy->quota) && !quota_full(&relay->quota))
+                return VERDICT_FORWARDED;
+        oldest = who_makes_way(relay, policy);
+        if (!oldest || usec_sub(now, oldest->record.last_use) < ADMISSION_CHANCE)
+                return unreplied ? VERDICT_UNREPLIED_FULL : VERDICT_TABLE_FULL;
+        session_close(relay, oldest, SESSION_REPLACED, now);
+        return VERDICT_FORWARDED;
+}
+
+/* Its answers would come in here again. */
+static bool is_ourselves(const Listener *listener, const Flow *flow)
+{
+        return flow->client.s_addr == flow->local.s_addr && flow->client_port == listener->bound.port;
+}
+
+Verdict admission_ask(Relay *relay, Listener *listener, const Flow *flow, usec_t now)
+{
+        Policy *policy = listener->policy;
+        const PolicySettings *settings = &policy->settings;
+
+        if (address_source_refusal(flow->client, flow->client_port))
+                return VERDICT_BAD_SOURCE;
+        if (!filter_allows(policy->filter, flow->client))
+                return VERDICT_NOT_ALLOWED;
+        if (is_ourselves(listener, flow))
+                return VERDICT_LOOP;
+        if (!newcomers_take(relay->newcomers, flow->client, relay_policy_index(relay, policy),
+                            &settings->client_sessions, now))
+                return VERDICT_CLIENT_LIMIT;
+        if (!rate_take(policy->new_sessions, &settings->new_sessions, now))
+                return VERDICT_NEW_SESSION_LIMIT;
+        return make_room(relay, policy, now);
+}
+
+bool admission_holds(Relay *relay, Session *session, usec_t now)
+{
+        const Policy *policy = session->listener->policy;
+
+        if (session->n_filters == policy->n_filters)
+                return true;
+        session->n_filters = policy->n_filters;
+        if (filter_allows(policy->filter, session->record.flow.client))
+                return true;
+        session_close(relay, session, SESSION_DENIED, now);
+        return false;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * Who gets a session. An address proves nothing and costs nothing, so all that is decided here only ever concerns those
+ * who have none: whoever is assured never makes way for a stranger, and no bucket delays a session that is open.
+ */
+#include "relay/relay.h"
+
+/* An unreplied session that was last used so long ago has had its chance, and may make way for another. */
+#define ADMISSION_CHANCE USEC_PER_SEC
+
+/* May this flow have a session, and is there room for one? FORWARDED, or why not. Nothing is allocated. */
+Verdict admission_ask(Relay *relay, Listener *listener, const Flow *flow, usec_t now);
+
+/* May its client still come? false: it is closed. */
+bool admission_holds(Relay *relay, Session *session, usec_t now);

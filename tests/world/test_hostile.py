@@ -1,0 +1,311 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The daemon among strangers: who may come, how often, and what they get by it; floods of forged sources beside tunnels
+that go on.
+
+Runs as root in namespaces of its own, as test_daemon.py does. UDP46_BINARY is the program under test. Exit status 77:
+not allowed here.
+"""
+
+import json
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+import urllib.request
+
+import test_daemon as world
+from test_daemon import next_port, wait_until
+
+HEADERS = 20 + 8  # IPv4, UDP
+
+
+def checksum(data):
+    total = sum(struct.unpack(f'!{len(data) // 2}H', data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+
+
+def forge(source, source_port, target, port, payload):
+    """A datagram that says it comes from there."""
+    header = struct.pack('!BBHHHBBH4s4s', 0x45, 0, 28 + len(payload), 0, 0, 64, 17, 0, socket.inet_aton(source),
+                         socket.inet_aton(target))
+    return (header[:10] + struct.pack('!H', checksum(header)) + header[12:]
+            + struct.pack('!HHHH', source_port, port, 8 + len(payload), 0) + payload)
+
+
+class Strangers(world.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.http, self.port = next_port(), next_port()
+
+    def begin(self, upstream, *lines, level='info'):
+        self.text = f'[Relay]\nUpstream={upstream.name}\nLogLevel={level}\n'
+        self.daemon = self.start('--listen', f'127.0.0.1:{self.port}', '--metrics.enabled', '--metrics.listen',
+                                 f'127.0.0.1:{self.http}', config=self.text + '\n'.join(lines) + '\n')
+        self.daemon.wait_line('<6>starting udp46 ')
+
+    def reload(self, *lines):
+        self.write_config(self.text + '\n'.join(lines) + '\n')
+        n = len(self.daemon.find('configuration reloaded'))
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_line('configuration reloaded', n=n + 1)
+
+    def from_(self, address, port=0):
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(client.close)
+        client.bind((address, port))
+        client.connect(('127.0.0.1', self.port))
+        client.settimeout(5)
+        return client
+
+    def verdict(self, name, direction='client_to_upstream'):
+        found = [value for key, value in world.metrics(self.http).items()
+                 if key.startswith('udp46_verdicts_total') and f'verdict="{name}"' in key and f'"{direction}"' in key]
+        self.assertEqual(len(found), 1, name)
+        return int(found[0])
+
+    def status(self):
+        with urllib.request.urlopen(f'http://127.0.0.1:{self.http}/debug/status', timeout=5) as answer:
+            return json.load(answer)
+
+
+class WhoMayCome(Strangers):
+    def write(self, text):
+        path = os.path.join(self.directory, 'clients')
+        with open(path, 'w', encoding='ascii') as file:
+            file.write(text)
+        return path
+
+    def test_a_list_in_a_file(self):
+        path = self.write('127.0.0.2 ; a client\n127.0.1.0/24\n')
+        self.begin(self.upstream(), f'AllowFrom={path} 127.0.0.3', 'DenyFrom=127.0.1.7', level='debug')
+        for address, may in (('127.0.0.2', True), ('127.0.0.3', True), ('127.0.0.4', False), ('127.0.1.6', True),
+                             ('127.0.1.7', False), ('127.0.1.8', True), ('127.0.2.0', False)):
+            self.assertEqual(self.answered(self.from_(address)), may, address)
+        self.assertEqual(self.verdict('not_allowed'), 3)
+        self.assertEqual(len(self.daemon.find('session created')), 4)
+        time.sleep(1.2)  # drops are told within a second
+        self.assertEqual(self.daemon.find('not_allowed|dropped'), [])
+
+    def test_a_reload_reads_it_again(self):
+        """Who may not come any more is not heard, and hears nothing; the others notice nothing."""
+        path = self.write('')
+        upstream = self.upstream()
+        self.begin(upstream, f'DenyFrom={path}')
+        stays, goes, listens = (self.from_(f'127.0.0.{i}') for i in (2, 3, 4))
+        for client in stays, goes, listens:
+            self.ask(client, client.getsockname()[0].encode())
+        self.write('127.0.0.3\n127.0.0.4\n')
+        self.reload(f'DenyFrom={path}')
+        self.assertFalse(self.answered(goes))
+        upstream.sock.sendto(b'you there', upstream.sources[b'127.0.0.4'])
+        self.daemon.wait_line('<6>session closed reason=denied .*client=127.0.0.4', 2)
+        self.assertFalse(self.answered(listens))
+        self.ask(stays, b'again')
+        self.assertEqual(upstream.leg_of(b'again'), upstream.leg_of(b'127.0.0.2'))
+        self.assertEqual(self.status()['sessions'], 1)
+        self.write('')
+        self.reload(f'DenyFrom={path}')
+        self.ask(goes)
+
+    def test_mistakes_in_a_file_change_nothing(self):
+        path = self.write('127.0.0.3\n')
+        self.begin(self.upstream(), f'DenyFrom={path}')
+        self.write('127.0.0.2\n127.0.0.256\n')
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_line(r'reload failed.*clients:2: 127.0.0.256: expected an IPv4 address')
+        self.ask(self.from_('127.0.0.2'))
+        self.assertFalse(self.answered(self.from_('127.0.0.3')))
+        os.unlink(path)
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_line(r'reload failed.*clients: No such file or directory', n=1)
+        self.assertFalse(self.answered(self.from_('127.0.0.3')))
+
+
+class HowOften(Strangers):
+    def test_one_address_opens_as_many_as_it_may(self):
+        """By default 256, and 25.6 a second from then on; who has one goes on, and so does everybody else."""
+        upstream = self.upstream()
+        self.begin(upstream)
+        first = self.from_('127.0.0.2')
+        self.ask(first)
+        for _ in range(600):
+            self.from_('127.0.0.2').send(b'x')
+        wait_until(lambda: self.verdict('client_limit') + len(upstream.received) == 601)
+        self.assertLess(abs(len(upstream.received) - 256), 60)
+        self.ask(first)
+        self.ask(self.from_('127.0.0.3'))
+        self.daemon.wait_line('<4>datagrams are dropped .*reason=client_limit')
+
+    def test_a_train_of_strangers(self):
+        self.begin(self.upstream(), 'NewSessionLimitBurst=10', 'NewSessionLimitIntervalSec=1h')
+        clients = [self.from_(f'127.0.0.{i}') for i in range(2, 22)]
+        self.assertEqual([self.answered(client, timeout=0.2) for client in clients], 10 * [True] + 10 * [False])
+        self.assertEqual(self.verdict('new_session_limit'), 10)
+        for client in clients[:10]:
+            self.ask(client)
+
+    def test_unreplied_ones_make_way(self):
+        known = {b'friend'}
+        self.begin(self.upstream(answer=lambda data: data if data in known else None), 'MaxUnrepliedSessions=3', level='debug')
+        friend = self.from_('127.0.0.2')
+        self.ask(friend, b'friend')
+        for i in range(3):
+            self.from_('127.0.0.3').send(b'x')
+        wait_until(lambda: self.status()['unreplied'] == 3)
+        self.assertFalse(self.answered(self.from_('127.0.0.4'), b'friend'))
+        time.sleep(1.1)
+        self.ask(self.from_('127.0.0.4'), b'friend')
+        self.assertEqual(len(self.daemon.find('session closed reason=replaced')), 1)
+        self.ask(friend, b'friend')
+
+
+class Amplification(Strangers):
+    def test_a_question_and_a_long_answer(self):
+        """Three times what came, with the headers of both; all of it once the client has shown that it hears."""
+        self.begin(self.upstream(answer=lambda data: data * 10 if data[:1] == b'l' else data), level='debug')
+        client = self.from_('127.0.0.2')
+        client.send(b'l' + 99 * b'x')
+        self.assertFalse(self.answered(client, b'l' + 99 * b'x'))
+        self.assertEqual(self.verdict('amplification', 'upstream_to_client'), 2)
+        self.ask(client, b'short')  # 5 of it, of 128 * 3
+        client.send(b'l' + 99 * b'x')
+        self.assertEqual(len(client.recv(65536)), 1000)
+
+    def test_no_limit(self):
+        self.begin(self.upstream(answer=lambda data: data * 10), 'AmplificationLimit=0')
+        client = self.from_('127.0.0.2')
+        client.send(100 * b'x')
+        self.assertEqual(len(client.recv(65536)), 1000)
+
+    def test_it_is_known_after_a_restart(self):
+        """See test_store.py: here only that the record has it, by its effect on a session that is proven."""
+        self.begin(self.upstream(answer=lambda data: data * 10 if data[:1] == b'l' else data))
+        client = self.from_('127.0.0.2')
+        self.ask(client)
+        self.ask(client)
+        client.send(b'l' + 99 * b'x')
+        self.assertEqual(len(client.recv(65536)), 1000)
+
+
+class Loops(Strangers):
+    def begin_at(self, upstream, **kwargs):
+        class Upstream:
+            name = upstream
+        self.begin(Upstream, **kwargs)
+
+    def check_refused(self, upstream):
+        self.begin_at(upstream)
+        line = world.fields(self.daemon.wait_line('<3>upstream leads back to this relay '))
+        self.assertIn('it leads back to this relay itself', line['reason'])
+        self.assertFalse(self.answered(self.from_('127.0.0.2')))
+        self.assertEqual(self.verdict('upstream_unresolved'), 1)
+        self.assertEqual(self.status()['sessions'], 0)
+
+    def test_nat64(self):
+        self.check_refused(f'[64:ff9b::127.0.0.1]:{self.port}')
+
+    def test_nat64_of_the_network(self):
+        self.check_refused(f'[64:ff9b:1:7::127.0.0.1]:{self.port}')
+
+    def test_the_listeners_own_port(self):
+        self.check_refused('[64:ff9b::127.0.0.1]')
+
+    def test_a_name(self):
+        self.set_hosts('64:ff9b::127.0.0.1 home.test\n')
+        self.check_refused(f'home.test:{self.port}')
+
+    def test_an_ipv4_compatible_address(self):
+        self.check_refused(f'[::127.0.0.1]:{self.port}')
+
+    def test_another_port_is_another_service(self):
+        self.begin_at(f'[64:ff9b::127.0.0.1]:{next_port()}')
+        self.assertEqual(self.daemon.find('leads back'), [])
+
+    def test_another_host_is_another_service(self):
+        self.begin_at(f'[64:ff9b::192.0.2.1]:{self.port}')
+        self.assertEqual(self.daemon.find('leads back'), [])
+
+    def test_it_is_looked_at_again(self):
+        """A name that led back leads elsewhere."""
+        upstream = self.upstream(port=self.port)
+        self.set_hosts('64:ff9b::127.0.0.1 home.test\n')
+        self.check_refused(f'home.test:{self.port}')
+        self.set_hosts('::1 home.test\n')
+        self.daemon.wait_line('upstream resolved', 10)
+        self.ask(self.from_('127.0.0.2'))
+        self.assertEqual(len(upstream.received), 1)
+
+    def test_the_relay_as_its_own_client(self):
+        """Forged: the answer would come in again, and be answered again."""
+        upstream = self.upstream()
+        self.begin(upstream)
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
+            for _ in range(5):
+                sock.sendto(forge('127.0.0.1', self.port, '127.0.0.1', self.port, b'round'), ('127.0.0.1', 0))
+        wait_until(lambda: self.verdict('loop') == 5)
+        self.assertEqual(upstream.received, [])
+        self.ask(self.from_('127.0.0.1'))
+
+
+class Forger(threading.Thread):
+    """Datagrams of as many sources as there are, for so many seconds, as fast as this can."""
+
+    def __init__(self, port, seconds):
+        super().__init__(daemon=True)
+        self.port, self.seconds, self.n = port, seconds, 0
+        self.start()
+
+    def run(self):
+        end = time.monotonic() + self.seconds
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
+            while time.monotonic() < end:
+                self.n += 1
+                source = socket.inet_ntoa(struct.pack('!I', 0x7f010000 + self.n * 2654435761 % 0xfe0000))
+                sock.sendto(forge(source, 1024 + self.n % 60000, '127.0.0.1', self.port, 148 * b'f'), ('127.0.0.1', 0))
+
+
+class Floods(Strangers):
+    def test_forged_sources_beside_a_tunnel(self):
+        """Some ten thousand a second for five seconds: not one datagram of an assured client is lost, the session table,
+        descriptors and the journal stay bounded, and all is well a moment later."""
+        known = {b'tunnel %d' % i for i in range(100000)}
+        upstream = self.upstream(answer=lambda data: data if data in known else None)
+        self.begin(upstream, 'MaxUnrepliedSessions=2000', 'NewSessionLimitBurst=1000', 'NewSessionLimitIntervalSec=1s')
+        client = self.from_('127.0.0.2')
+        self.ask(client, b'tunnel 0')
+        lines, forger, n = len(self.daemon.lines), Forger(self.port, 5), 0
+        fds = peak = lost = 0
+        while forger.is_alive():
+            n += 1
+            lost += not self.answered(client, b'tunnel %d' % n, 0.5)
+            if n % 100 == 0:
+                fds = max(fds, len(os.listdir(f'/proc/{self.daemon.process.pid}/fd')))
+                peak = max(peak, self.status()['unreplied'])
+            time.sleep(0.001)
+        dropped = sum(int(value) for key, value in world.metrics(self.http).items()
+                      if key.startswith('udp46_listener_kernel_drops_total'))
+        print(f'\n    {forger.n / 5:.0f} forged a second; {n} questions of a tunnel beside, {lost} lost; the kernel dropped '
+              f'{dropped} at the listener; {peak} unreplied sessions, {fds} descriptors at most', flush=True)
+        self.assertLessEqual(lost, dropped)
+        self.assertGreater(forger.n, 10000)
+        self.assertLessEqual(peak, 2000)
+        self.assertLess(fds, 2100)
+        self.assertGreater(self.verdict('new_session_limit') + self.verdict('unreplied_full'), 1000)
+        self.assertLess(len(self.daemon.lines) - lines, 400)
+        self.assertEqual(len(self.daemon.find('session created')) - 1, len([line for line in self.daemon.find('session created')
+                                                                            if '127.0.0.2:' not in line]))
+        wait_until(lambda: self.answered(self.from_('127.0.0.3'), b'tunnel 1'), 10, 'a newcomer gets in')
+
+
+def main():
+    world.enter(__file__)
+    world.run()
+
+
+if __name__ == '__main__':
+    main()
