@@ -74,7 +74,8 @@ class Package(LabTest):
                        "/usr/bin/udp46ctl", "/usr/share/man/man1/udp46ctl.1.gz",
                        "/usr/share/bash-completion/completions/udp46ctl", "/usr/share/zsh/vendor-completions/_udp46ctl",
                        "/usr/share/man/man5/udp46.conf.5.gz", "/usr/share/doc/udp46/wireguard.md",
-                       "/usr/share/doc/udp46/operations.md", "/usr/share/doc/udp46/examples/nftables.conf"]:
+                       "/usr/share/doc/udp46/operations.md", "/usr/share/doc/udp46/security.md",
+                       "/usr/share/doc/udp46/examples/nftables.conf"]:
             with self.subTest(wanted):
                 self.assertTrue({wanted, wanted + ".gz"} & set(files))
         conffiles = self.machine.run("dpkg-query", "--show", "--showformat=${Conffiles}", "udp46").stdout

@@ -86,7 +86,9 @@ typedef struct Trains {
 void trains_init(Trains *trains, Clients *clients, unsigned size, unsigned length);
 unsigned trains_send(Trains *trains, Clients *clients, unsigned long k, unsigned n);
 
-/* The three things it does; arguments as in main.c. */
+/* The things it does; arguments as in main.c. */
 void load_offer(char **arguments);
 void load_new(char **arguments);
 void load_home(char **arguments);
+void load_flood(char **arguments);
+void load_reply(char **arguments);
