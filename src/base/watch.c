@@ -23,8 +23,15 @@ void watch_set_done(WatchSet *set)
 int watch_set_add(WatchSet *set, Watch *watch, int fd, WatchReady ready)
 {
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = watch};
+        uint32_t kind = 0;
 
-        *watch = (Watch){.fd = fd, .ready = ready};
+        while (kind < WATCH_KINDS_MAX && set->kinds[kind] && set->kinds[kind] != ready)
+                kind++;
+        watch->fd = -EBADF;
+        if (kind == WATCH_KINDS_MAX)
+                return -E2BIG;
+        set->kinds[kind] = ready;
+        *watch = (Watch){.fd = fd, .kind = kind};
         if (epoll_ctl(set->fd, EPOLL_CTL_ADD, fd, &event) < 0) {
                 watch->fd = -EBADF;
                 return -errno;
@@ -67,7 +74,7 @@ int watch_set_dispatch(WatchSet *set, void *context, usec_t now)
 
                 if (watch->fd < 0) /* removed earlier in this turn */
                         continue;
-                r = watch->ready(watch, context, now);
+                r = set->kinds[watch->kind](watch, context, now);
                 if (r < 0)
                         return r;
         }

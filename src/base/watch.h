@@ -24,22 +24,24 @@ typedef struct WatchSet WatchSet;
 typedef int (*WatchReady)(Watch *watch, void *context, usec_t now);
 
 struct Watch {
-        int fd; /* borrowed */
-        WatchReady ready;
+        int fd;        /* borrowed */
+        uint32_t kind; /* which of its set's functions is called */
 };
 
-enum { WATCH_TURN_MAX = 64 };
+enum { WATCH_TURN_MAX = 64, WATCH_KINDS_MAX = 8 };
 
 struct WatchSet {
         int fd;
-        int n_met; /* what watch_set_wait() met and was not served yet */
+        WatchReady kinds[WATCH_KINDS_MAX]; /* there are few, and thousands of watches */
+        int n_met;                         /* what watch_set_wait() met and was not served yet */
         struct epoll_event met[WATCH_TURN_MAX];
 };
 
 int watch_set_init(WatchSet *set);
 void watch_set_done(WatchSet *set);
 
-/* Starts to watch for readability. 0 or negative errno (-ENOSPC, -ENOMEM: the kernel's limits). */
+/* Starts to watch for readability. 0 or negative errno (-ENOSPC, -ENOMEM: the kernel's limits; -E2BIG: too many
+ * functions). */
 int watch_set_add(WatchSet *set, Watch *watch, int fd, WatchReady ready);
 void watch_set_remove(WatchSet *set, Watch *watch);
 

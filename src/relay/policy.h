@@ -38,7 +38,7 @@ typedef struct Policy {
         Quota quota, unreplied;
         Rate own_rate, *new_sessions; /* borrowed: shared with siblings, or the own one */
         Filter *filter;               /* owned; who may come. NULL: everybody */
-        uint32_t n_filters;           /* counts changes of it: sessions are asked again with their next datagram */
+        uint16_t n_filters;           /* counts changes of it: sessions are asked again with their next datagram */
         Counter n_sessions[N_SESSION_AGES];
         List idle[N_SESSION_AGES]; /* sessions in order of last use: the first is the next to expire */
 } Policy;

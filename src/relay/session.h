@@ -20,19 +20,22 @@ typedef struct Beside Beside; /* relay/beside.h */
 struct Session {
         SessionRecord record; /* first: it is found at the beginning of a slot */
         uint32_t next;        /* in its bucket of the table: a slot's index + 1, or 0 */
-        uint32_t n_filters;   /* of its policy, when its client was last let in */
-        uint8_t n_unheard;    /* runs since it last heard of the upstream, in short order; no more than matter */
-        uint8_t n_waiting;    /* datagrams that wait for room in the leg's send buffer */
-        uint8_t n_parked;     /* sockets of it in its parcel */
-        uint64_t parcel;      /* of the legs' parking (state/), in which its sockets are; 0: in none */
-        ListNode parked;      /* there */
-        ListNode idle;        /* in its policy's list of its age; after closing, in the relay's dead */
-        Listener *listener;
-        usec_t heard;        /* when the upstream last answered, or the leg was last doubted */
-        Trains reply_trains; /* what the path to the client takes */
-        Beside *beside;      /* owned; NULL: only the leg's peer is heard */
+        uint32_t heard;       /* when the upstream last answered, or the leg was last doubted; see session.c */
+        uint32_t parcel;    /* of the legs' parking (state/), in which its sockets are: the lower bits of its number */
+        uint16_t n_filters; /* of its policy, when its client was last let in */
+        uint8_t n_waiting;  /* datagrams that wait for room in the leg's send buffer */
+        uint8_t n_parked : 4;  /* sockets of it in its parcel; 0: it is in none */
+        uint8_t n_unheard : 4; /* runs since it last heard of the upstream, in short order; no more than matter */
+        Trains reply_trains;   /* what the path to the client takes */
         Leg leg;
+        ListNode parked; /* in its parcel */
+        ListNode idle;   /* in its policy's list of its age; after closing, in the relay's dead */
+        Listener *listener;
+        Beside *beside; /* owned; NULL: only the leg's peer is heard */
 };
+
+/* There are thousands: 256 bytes each, with the table's, is what they may take. */
+_Static_assert(sizeof(Session) <= 224, "a Session is as small as it can be");
 
 /*
  * Opens a session for a flow that has none and was admitted (relay/admission.h). VERDICT_FORWARDED and *ret, or the

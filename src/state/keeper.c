@@ -85,10 +85,16 @@ static Session *session_of(ListNode *node)
         return container_of(node, Session, parked);
 }
 
+/* The number of its parcel, of which it has the lower bits: there are never so many parcels at once. */
+static uint64_t parcel_of(const Keeper *keeper, const Session *session)
+{
+        return keeper->next - (uint32_t)((uint32_t)keeper->next - session->parcel);
+}
+
 /* Throws away the oldest parcels, as long as none that lives is in them. */
 static void drop_dead_parcels(Keeper *keeper)
 {
-        uint64_t alive = keeper->parked.first ? session_of(keeper->parked.first)->parcel : keeper->next;
+        uint64_t alive = keeper->parked.first ? parcel_of(keeper, session_of(keeper->parked.first)) : keeper->next;
 
         while (keeper->first < alive && parcel_drop(&keeper->queue) >= 0) {
                 keeper->n_entries -= keeper->sizes[keeper->first % ELEMENTSOF(keeper->sizes)];
@@ -107,7 +113,6 @@ static void leave(Keeper *keeper, Session *session)
         list_remove(&keeper->parked, &session->parked);
         keeper->n_living -= session->n_parked;
         session->n_parked = 0;
-        session->parcel = 0;
 }
 
 static void enter(Keeper *keeper, Session *session)
@@ -115,7 +120,7 @@ static void enter(Keeper *keeper, Session *session)
         list_append(&keeper->parked, &session->parked);
         session->n_parked = has_beside(session) ? 2 : 1;
         keeper->n_living += session->n_parked;
-        session->parcel = keeper->next;
+        session->parcel = (uint32_t)keeper->next;
 }
 
 /* Sends the first of a list as one parcel, and appends them to the parked ones. How many; or negative errno. */
@@ -185,7 +190,7 @@ static void unpark_oldest(Keeper *keeper)
         const uint64_t oldest = keeper->first;
         unsigned n = 0;
 
-        for (; keeper->parked.first && session_of(keeper->parked.first)->parcel == oldest; n++) {
+        for (; keeper->parked.first && parcel_of(keeper, session_of(keeper->parked.first)) == oldest; n++) {
                 Session *session = session_of(keeper->parked.first);
 
                 leave(keeper, session);
@@ -250,9 +255,9 @@ void keeper_opened(Keeper *keeper, Session *session, usec_t now)
 /* What is parked is not what it has: it is parked again, and what it had before shall go. */
 void keeper_changed(Keeper *keeper, Session *session, usec_t now)
 {
-        if (session->parcel == 0)
+        if (session->n_parked == 0)
                 return;
-        purge_to(keeper, session->parcel);
+        purge_to(keeper, parcel_of(keeper, session));
         leave(keeper, session);
         counter_set(&keeper->n_parked, counter_get(&keeper->n_parked) - 1);
         list_append(&keeper->fresh, &session->parked);
@@ -264,12 +269,12 @@ void keeper_closed(Keeper *keeper, Session *session, usec_t now)
 {
         uint64_t parcel;
 
-        if (session->parcel == 0) {
+        if (session->n_parked == 0) {
                 list_remove(&keeper->fresh, &session->parked);
                 counter_set(&keeper->n_fresh, counter_get(&keeper->n_fresh) - 1);
                 return;
         }
-        parcel = session->parcel;
+        parcel = parcel_of(keeper, session);
         leave(keeper, session);
         counter_set(&keeper->n_parked, counter_get(&keeper->n_parked) - 1);
         if (keeper->header->clean) /* it is not the session that ends, and its socket is the next process's */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Datagrams whose headers say anything: of forged clients to the relay's IPv4 side, or of the upstream to one session. As many
- * as go, by a raw socket; nothing waits for an answer.
+ * Datagrams whose headers say anything: of forged clients to the relay's IPv4 side, or of the upstream to one session.
+ * As many as go, by a raw socket; nothing waits for an answer.
  */
 #include <arpa/inet.h>
 #include <netinet/ip.h>
@@ -61,7 +61,8 @@ static void forge4(Packet4 *packet, unsigned long n, const struct in_addr *to, u
                                       .len = htons(sizeof(packet->udp) + FLOOD_SIZE)};
 }
 
-static void forge6(Packet6 *packet, const struct in6_addr *from, uint16_t from_port, const struct in6_addr *to, uint16_t port)
+static void forge6(Packet6 *packet, const struct in6_addr *from, uint16_t from_port, const struct in6_addr *to,
+                   uint16_t port)
 {
         const uint16_t length = sizeof(packet->udp) + FLOOD_SIZE;
 
@@ -71,7 +72,8 @@ static void forge6(Packet6 *packet, const struct in6_addr *from, uint16_t from_p
         packet->ip.ip6_nxt = IPPROTO_UDP;
         packet->ip.ip6_hlim = 64;
         packet->udp = (struct udphdr){.source = htons(from_port), .dest = htons(port), .len = htons(length)};
-        packet->udp.check = folded(sum16(&packet->udp, length, sum16(&packet->ip.ip6_src, 32, (uint32_t)IPPROTO_UDP + length)));
+        packet->udp.check = folded(
+                        sum16(&packet->udp, length, sum16(&packet->ip.ip6_src, 32, (uint32_t)IPPROTO_UDP + length)));
 }
 
 static unsigned long send_all(int fd, struct mmsghdr *messages, unsigned n)
@@ -91,8 +93,10 @@ static void flood4(int fd, const struct sockaddr_in *to, uint32_t one_source, do
 
         for (unsigned i = 0; i < BATCH; i++) {
                 iov[i] = (struct iovec){&packets[i], sizeof(packets[i])};
-                messages[i].msg_hdr = (struct msghdr){
-                                .msg_name = (void *)(uintptr_t)to, .msg_namelen = sizeof(*to), .msg_iov = &iov[i], .msg_iovlen = 1};
+                messages[i].msg_hdr = (struct msghdr){.msg_name = (void *)(uintptr_t)to,
+                                                      .msg_namelen = sizeof(*to),
+                                                      .msg_iov = &iov[i],
+                                                      .msg_iovlen = 1};
         }
         while ((double)(now_ns() - begin) / 1e9 < seconds) {
                 for (unsigned i = 0; i < BATCH; i++)
