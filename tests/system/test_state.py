@@ -24,6 +24,7 @@ STREAM = pathlib.Path(__file__).resolve().parent / "stream.py"
 FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 SESSIONS = min(int(os.environ.get("UDP46_TEST_SESSIONS", "1000")), FILES - 1500)
 BATCH = 32  # what may be in the air when a worker is killed
+ONE_CLIENT = "ClientLimitBurst=0\nAmplificationLimit=0\n"  # all sessions are those of one address, and are answered at once
 RATE = 3000 / SESSIONS  # datagrams a second, of each session in each direction
 
 
@@ -78,7 +79,7 @@ class Streams:
 class State(Installed):
     def begin(self, more=""):
         """The service at work, with streams through it."""
-        self.configure_upstream(more=more)
+        self.configure_upstream(more=ONE_CLIENT + more)
         self.enable()
         streams = Streams(self)
         until(lambda: self.metric("udp46_sessions{name=\"relay\",state=\"assured\"}") == SESSIONS, "all are at work",
@@ -183,7 +184,7 @@ class State(Installed):
         self.machine.systemctl("daemon-reload")
         self.machine.systemctl("daemon-reexec")
         self.assertEqual(self.pid(), pid)
-        self.configure_upstream()
+        self.configure_upstream(more=ONE_CLIENT)
         self.machine.systemctl("restart", "udp46.service")
         self.restored(1)
         self.check(streams.report())
@@ -255,11 +256,11 @@ class State(Installed):
         client = self.relay()
         port = self.session()["upstream_local_port"]
         with self.enter_home_too() as too:
-            self.configure_upstream(Lab.HOME_TOO)
+            self.configure_upstream(Lab.HOME_TOO, more=ONE_CLIENT)
             self.machine.systemctl("reload", "udp46.service")
             self.assert_relayed(client, "too")
             self.assertEqual([source[1] for source in too.sources], [port])
-            self.configure_upstream()
+            self.configure_upstream(more=ONE_CLIENT)
             self.machine.systemctl("restart", "udp46.service")
             self.assert_relayed(client)
             self.assertEqual({source[1] for source in self.home.sources}, {port})
