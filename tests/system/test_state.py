@@ -176,7 +176,7 @@ class State(Installed):
         streams = self.begin()
         pid = self.pid()
         for n in range(5):
-            self.configure_upstream(more=f"MaxSessions={2 * SESSIONS + n}\nSessionTimeoutSec={100 + n}\nLogLevel=debug\n")
+            self.configure_upstream(more=ONE_CLIENT + f"MaxSessions={2 * SESSIONS + n}\nSessionTimeoutSec={100 + n}\nLogLevel=debug\n")
             self.machine.systemctl("reload", "udp46.service")
         self.configure("[Relay]\nUpstream=nonsense:\n")
         self.machine.systemctl("reload", "udp46.service", check=False)
