@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "daemon/loops.h"
 #include "daemon/sentences.h"
 #include "daemon/suspicion.h"
 #include "daemon/targets.h"
@@ -14,6 +15,7 @@ struct Targets {
         LogWriter *log;
         Workers *workers;
         Upstreams *upstreams; /* UPSTREAM_TARGETS_MAX of them for each name */
+        Loops *loops;
         sd_event_source *look;
         bool serving, setting;
         void (*stuck)(void *userdata);
@@ -83,6 +85,7 @@ static void note(Targets *targets, unsigned name)
 static void order(Targets *targets, unsigned name)
 {
         const Failover *failover = &targets->names[name];
+        const UpstreamState *chosen = targets_chosen(targets, name);
         WorkerOrder order = {.kind = WORKER_SET_UPSTREAM,
                              .policy = (uint16_t)name,
                              .targets = {.chosen = failover->chosen, .left = failover->left}};
@@ -94,8 +97,10 @@ static void order(Targets *targets, unsigned name)
 
                 order.targets.used |= (uint16_t)(1U << target);
                 order.targets.addresses[target] = targets_state(targets, name, target)->address;
+                if (targets_state(targets, name, target)->loops)
+                        order.targets.refused |= (uint16_t)(1U << target);
         }
-        if (targets_chosen(targets, name)->address.family != 0 && !workers_order(targets->workers, &order))
+        if ((chosen->address.family != 0 || chosen->loops) && !workers_order(targets->workers, &order))
                 targets->stuck(targets->userdata);
         note(targets, name);
 }
@@ -185,23 +190,24 @@ static int on_look(sd_event_source *source, uint64_t at, void *userdata)
                 look(targets, i, false);
                 suspect(targets, i, clock_monotonic());
         }
+        if (targets->serving)
+                loops_look(targets->loops, clock_monotonic());
         (void)sd_event_source_set_time_relative(source, FAILOVER_LOOK_EVERY);
         (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         return 0;
 }
 
-static void upstream_changed(void *userdata, unsigned i, const Address *address)
+static void upstream_changed(void *userdata, unsigned i)
 {
         Targets *targets = userdata;
 
-        (void)address;
         if (!targets->setting) /* else it is looked at when all is set */
                 look(targets, i / UPSTREAM_TARGETS_MAX, true);
 }
 
 /*
- * An IPv6 address that a translator carries to an IPv4 address of ours, and to the port of a listener: each datagram
- * would come in again, by another source, and open another session.
+ * What was seen to come back; or an IPv6 address that a translator carries to an IPv4 address of ours, and to the port
+ * of a listener: each datagram would come in again, by another source, and open another session.
  */
 static bool upstream_loops(void *userdata, unsigned i, const Address *address)
 {
@@ -209,6 +215,8 @@ static bool upstream_loops(void *userdata, unsigned i, const Address *address)
         const Place *places = workers_places(targets->workers);
         Address to = {.family = AF_INET};
 
+        if (loops_know(targets->loops, i, address))
+                return true;
         if (!address_embedded(address, &to.v4))
                 return false;
         for (size_t k = 0; k < workers_n_places(targets->workers); k++) {
@@ -252,6 +260,9 @@ int targets_new(Targets **ret, sd_event *event, LogWriter *log, Workers *workers
         r = upstreams_new(&targets->upstreams, event, log, n * UPSTREAM_TARGETS_MAX, &observer);
         if (r < 0)
                 return r;
+        r = loops_new(&targets->loops, workers, targets->upstreams);
+        if (r < 0)
+                return r;
         r = sd_event_add_time_relative(event, &targets->look, CLOCK_MONOTONIC, FAILOVER_LOOK_EVERY, LOOK_ACCURACY,
                                        on_look, targets);
         if (r < 0)
@@ -269,6 +280,7 @@ Targets *targets_free(Targets *targets)
                 probe_done(&targets->probes[i]);
         free(targets->probes);
         free(targets->suspicions);
+        (void)loops_free(targets->loops);
         (void)upstreams_free(targets->upstreams);
         free(targets);
         return NULL;
@@ -365,6 +377,7 @@ void targets_set(Targets *targets, unsigned name, const Settings *settings, cons
         failover->settings = (FailoverSettings){.timeout = settings->failover_timeout,
                                                 .back = settings->failback_delay,
                                                 .move = settings->failover_sessions == FAILOVER_MOVE};
+        loops_set_device(targets->loops, name, settings->bind_to_device);
         number_targets(targets, name, &settings->upstream);
         for (uint8_t i = 0; i < (uint8_t)UPSTREAM_TARGETS_MAX; i++)
                 if (!is_target(failover, i)) {

@@ -97,6 +97,7 @@ static void entry_known(UpstreamEntry *entry, const Address *address)
         entry->state.address = *address;
         entry->state.confirmed = clock_monotonic();
         entry->state.why[0] = '\0';
+        entry->state.loops = false;
         entry->state.n_moves += moved;
         if (entry->state.endpoint.literal.family == 0 && entry->interval > 0)
                 entry_ask_after(entry, entry->interval);
@@ -107,7 +108,7 @@ static void entry_known(UpstreamEntry *entry, const Address *address)
         else if (changed || was_failing)
                 say(entry, SENTENCE_UPSTREAM_RESOLVED, NULL);
         if (changed)
-                entry->upstreams->observer.changed(entry->upstreams->observer.userdata, entry->index, address);
+                entry->upstreams->observer.changed(entry->upstreams->observer.userdata, entry->index);
 }
 
 static void entry_failed(UpstreamEntry *entry, const ResolverAnswer *answer)
@@ -127,14 +128,29 @@ static void entry_failed(UpstreamEntry *entry, const ResolverAnswer *answer)
         entry->pause = entry->pause * 2 > RETRY_MAX ? RETRY_MAX : entry->pause * 2;
 }
 
-/* Whose addresses are whose may be another matter in a minute: it is looked at again like any that failed. */
+/*
+ * Whose addresses are whose may be another matter in a minute: it is looked at again like any that failed. Where it was
+ * before it stays, but not where it would go round.
+ */
+static void entry_refused(UpstreamEntry *entry, const Address *address)
+{
+        const ResolverAnswer refused = {.why = leads_back, .refused = *address};
+        const bool was = entry->state.loops;
+
+        if (address_equal(&entry->state.address, address))
+                entry->state.address = (Address){0};
+        entry->state.loops = entry->state.address.family == 0;
+        entry_failed(entry, &refused);
+        if (entry->state.loops && !was)
+                entry->upstreams->observer.changed(entry->upstreams->observer.userdata, entry->index);
+}
+
 static void entry_found(UpstreamEntry *entry, const Address *address)
 {
         const UpstreamsObserver *observer = &entry->upstreams->observer;
-        const ResolverAnswer refused = {.why = leads_back, .refused = *address};
 
         if (observer->loops(observer->userdata, entry->index, address))
-                entry_failed(entry, &refused);
+                entry_refused(entry, address);
         else
                 entry_known(entry, address);
 }
@@ -219,6 +235,7 @@ void upstreams_set(Upstreams *upstreams, unsigned i, const Endpoint *endpoint)
                 entry->state.endpoint = *endpoint;
                 entry->state.confirmed = 0; /* clients are carried to the old address until there is a new one */
                 entry->state.why[0] = '\0';
+                entry->state.loops = false;
                 entry->serial++;
         }
         entry->pause = RETRY_FIRST;
@@ -253,6 +270,17 @@ void upstreams_suspect(Upstreams *upstreams, unsigned i)
 
         if (entry->state.endpoint.literal.family == 0 && entry->interval > 0 &&
             usec_sub(clock_monotonic(), entry->asked) >= SUSPECT_AFTER)
+                entry_ask(entry);
+}
+
+void upstreams_reconsider(Upstreams *upstreams, unsigned i)
+{
+        UpstreamEntry *entry = &upstreams->entries[i];
+        const Address address = entry->state.address;
+
+        if (address.family != 0)
+                entry_found(entry, &address);
+        else
                 entry_ask(entry);
 }
 

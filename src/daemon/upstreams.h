@@ -16,6 +16,7 @@ typedef struct UpstreamState {
         Endpoint endpoint;
         Address address;  /* family 0: not known yet */
         char why[192];    /* why it is not known, or why the last question failed; "" if it did not */
+        bool loops;       /* that is why: what was found leads back to us */
         usec_t directed;  /* when it became this endpoint; 0: at the start */
         usec_t confirmed; /* when the address was last found to be that; 0: never */
         usec_t took;      /* how long the last answer took */
@@ -24,8 +25,8 @@ typedef struct UpstreamState {
 } UpstreamState;
 
 typedef struct UpstreamsObserver {
-        /* Told in the control loop of each address that is new. */
-        void (*changed)(void *userdata, unsigned i, const Address *address);
+        /* Told in the control loop of each address that is new, or refused. */
+        void (*changed)(void *userdata, unsigned i);
 
         /* Would its datagrams come back to us? Then it is refused. */
         bool (*loops)(void *userdata, unsigned i, const Address *address);
@@ -47,6 +48,9 @@ void upstreams_set_interval(Upstreams *upstreams, unsigned i, usec_t interval);
 
 /* Something is wrong there: a name is asked for now, unless it was just now, or shall not be asked for again. */
 void upstreams_suspect(Upstreams *upstreams, unsigned i);
+
+/* Whether its datagrams would come back to us is another matter now: it is refused, or asked for again. */
+void upstreams_reconsider(Upstreams *upstreams, unsigned i);
 
 /* Where it was in an earlier process: good until there is an answer. */
 void upstreams_presume(Upstreams *upstreams, unsigned i, const Address *address);

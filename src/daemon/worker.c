@@ -6,6 +6,7 @@
  * which would switch the source off with nothing but a debug line.
  */
 #include <pthread.h>
+#include <string.h>
 #include <systemd/sd-event.h>
 #include <time.h>
 
@@ -137,6 +138,10 @@ static void worker_obey(Worker *worker, const WorkerOrder *order)
                 break;
         case WORKER_SET_FILTER:
                 policy_set_filter(worker->relay->policies[order->policy], order->filter);
+                break;
+        case WORKER_EXPECT_ECHO:
+                memcpy(worker->relay->echo.bytes, order->echo, ECHO_BYTES);
+                worker->relay->echo.expected = true;
                 break;
         case WORKER_RESTORE:
                 answer.revival = order->revival;

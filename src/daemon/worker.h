@@ -19,6 +19,7 @@ typedef enum WorkerOrderKind {
         WORKER_SET_UPSTREAM,
         WORKER_SET_SOURCES,
         WORKER_SET_FILTER,
+        WORKER_EXPECT_ECHO,
         WORKER_RESTORE,
         WORKER_LIST,
         WORKER_STOP,
@@ -34,6 +35,7 @@ typedef struct WorkerOrder {
                 UpstreamTargets targets;
                 Sources *sources; /* the worker's from then on */
                 Filter *filter;   /* likewise */
+                uint8_t echo[ECHO_BYTES];
                 Listing *listing; /* the worker's until it answers */
                 Revival *revival; /* likewise */
         };

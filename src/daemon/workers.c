@@ -434,6 +434,15 @@ bool workers_set_filter(Workers *workers, unsigned name, const Filter *filter)
         return taken;
 }
 
+uint64_t workers_n_echoes(const Workers *workers)
+{
+        uint64_t n = 0;
+
+        for (unsigned i = 0; i < workers->n; i++)
+                n += counter_get(&worker_relay(workers->slots[i].worker)->echo.n_heard);
+        return n;
+}
+
 void workers_set_unreplied(Workers *workers, uint64_t n)
 {
         counter_set(&workers->unreplied.limit, n);

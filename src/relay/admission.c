@@ -49,7 +49,7 @@ static bool is_ourselves(const Listener *listener, const Flow *flow)
         return flow->client.s_addr == flow->local.s_addr && flow->client_port == listener->bound.port;
 }
 
-Verdict admission_ask(Relay *relay, Listener *listener, const Flow *flow, usec_t now)
+Verdict admission_ask(Relay *relay, Listener *listener, const Flow *flow, const Datagram *first, usec_t now)
 {
         Policy *policy = listener->policy;
         const PolicySettings *settings = &policy->settings;
@@ -58,7 +58,7 @@ Verdict admission_ask(Relay *relay, Listener *listener, const Flow *flow, usec_t
                 return VERDICT_BAD_SOURCE;
         if (!filter_allows(policy->filter, flow->client))
                 return VERDICT_NOT_ALLOWED;
-        if (is_ourselves(listener, flow))
+        if (is_ourselves(listener, flow) || echo_hear(&relay->echo, first))
                 return VERDICT_LOOP;
         if (!newcomers_take(relay->newcomers, flow->client, relay_policy_index(relay, policy),
                             &settings->client_sessions, now))

@@ -9,8 +9,11 @@
 /* An unreplied session that was last used so long ago has had its chance, and may make way for another. */
 #define ADMISSION_CHANCE USEC_PER_SEC
 
-/* May this flow have a session, and is there room for one? FORWARDED, or why not. Nothing is allocated. */
-Verdict admission_ask(Relay *relay, Listener *listener, const Flow *flow, usec_t now);
+/*
+ * May this flow have a session, of which that is the first datagram, and is there room for one? FORWARDED, or why not.
+ * Nothing is allocated.
+ */
+Verdict admission_ask(Relay *relay, Listener *listener, const Flow *flow, const Datagram *first, usec_t now);
 
 /* May its client still come? false: it is closed. */
 bool admission_holds(Relay *relay, Session *session, usec_t now);

@@ -105,7 +105,7 @@ static Verdict find_or_open(Relay *relay, Listener *listener, const Run *run, us
         *ret = table_find(&relay->table, &run->flow, run->hash);
         if (*ret)
                 return admission_holds(relay, *ret, now) ? VERDICT_FORWARDED : VERDICT_NOT_ALLOWED;
-        verdict = admission_ask(relay, listener, &run->flow, now);
+        verdict = admission_ask(relay, listener, &run->flow, run->first, now);
         return verdict == VERDICT_FORWARDED ? session_open(relay, listener, &run->flow, now, ret) : verdict;
 }
 

@@ -8,6 +8,7 @@
  * Errors are negative errnos and mean that we are broken; what the network does ends in verdicts (relay/stats.h).
  */
 #include "base/watch.h"
+#include "relay/echo.h"
 #include "relay/listener.h"
 #include "relay/newcomers.h"
 #include "relay/policy.h"
@@ -30,6 +31,7 @@ struct Relay {
         Batch *batch;
         struct WaitingRoom *waiting;
         Newcomers *newcomers; /* who opened sessions of late */
+        Echo echo;            /* what is asked by ourselves, and must not come in */
         Slots slots;          /* where the sessions live */
         uint32_t n_slots_used;
         void *own_memory; /* behind them, if it is not somebody else's */

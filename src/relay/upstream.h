@@ -51,6 +51,7 @@ typedef struct UpstreamTargets {
         uint8_t chosen;
         uint16_t used;                           /* a bit for each that is one */
         uint16_t left;                           /* a bit for each: its sessions go over to the chosen one */
+        uint16_t refused;                        /* a bit for each: it leads back to us, nothing is sent there */
         Address addresses[UPSTREAM_TARGETS_MAX]; /* family 0: not known yet; port 0: that of the client's listener */
 } UpstreamTargets;
 

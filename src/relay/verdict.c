@@ -60,6 +60,8 @@ Verdict verdict_of_error(int error)
                 return VERDICT_TOO_BIG;
         case EPERM:
                 return VERDICT_DENIED;
+        case ELOOP: /* ours, see upstream-direct.c */
+                return VERDICT_LOOP;
         default:
                 return VERDICT_SEND_FAILED;
         }

@@ -14,7 +14,7 @@
         X(BAD_SOURCE, "bad_source", "no honest sender has this source address or port",                                \
           "Nothing: whoever sent it forged its address.")                                                              \
         X(NOT_ALLOWED, "not_allowed", "AllowFrom= or DenyFrom= keeps its sender out", "Nothing; or change the lists.") \
-        X(LOOP, "loop", "it comes from this relay itself, and would go round for ever",                                \
+        X(LOOP, "loop", "it would come back to this relay, and go round for ever",                                     \
           "See what leads the relay's own datagrams back to it; the journal names the address.")                       \
         X(CLIENT_LIMIT, "client_limit", "its address has opened more sessions than ClientLimitBurst= allows",          \
           "Nothing if it is a scanner; raise ClientLimitBurst= if many clients share that address.")                   \

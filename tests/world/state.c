@@ -404,7 +404,7 @@ static void stream_check(Stream *st, unsigned client)
 
         stream_send(st, client);
         number = st->number;
-        for (unsigned i = 0; i < 20 && !found; i++) {
+        for (unsigned i = 0; i < 100 && !found; i++) {
                 (void)poll(&p, 1, 100);
                 found = stream_take(st, client, number);
         }

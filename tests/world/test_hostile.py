@@ -9,9 +9,11 @@ not allowed here.
 
 import json
 import os
+import pathlib
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
 import urllib.request
@@ -160,8 +162,9 @@ class HowOften(Strangers):
         self.assertFalse(self.answered(self.from_('127.0.0.4'), b'friend'))
         time.sleep(1.1)
         self.ask(self.from_('127.0.0.4'), b'friend')
-        self.assertEqual(len(self.daemon.find('session closed reason=replaced')), 1)
+        self.daemon.wait_line('session closed reason=replaced')
         self.ask(friend, b'friend')
+        self.assertEqual(len(self.daemon.find('session closed reason=replaced')), 1)
 
 
 class Amplification(Strangers):
@@ -203,7 +206,7 @@ class Loops(Strangers):
         line = world.fields(self.daemon.wait_line('<3>upstream leads back to this relay '))
         self.assertIn('it leads back to this relay itself', line['reason'])
         self.assertFalse(self.answered(self.from_('127.0.0.2')))
-        self.assertEqual(self.verdict('upstream_unresolved'), 1)
+        self.assertEqual(self.verdict('loop'), 1)
         self.assertEqual(self.status()['sessions'], 0)
 
     def test_nat64(self):
@@ -237,8 +240,9 @@ class Loops(Strangers):
         self.check_refused(f'home.test:{self.port}')
         self.set_hosts('::1 home.test\n')
         self.daemon.wait_line('upstream resolved', 10)
-        self.ask(self.from_('127.0.0.2'))
-        self.assertEqual(len(upstream.received), 1)
+        client = self.from_('127.0.0.2')
+        wait_until(lambda: self.answered(client))
+        self.assertTrue(upstream.received)
 
     def test_the_relay_as_its_own_client(self):
         """Forged: the answer would come in again, and be answered again."""
@@ -250,6 +254,150 @@ class Loops(Strangers):
         wait_until(lambda: self.verdict('loop') == 5)
         self.assertEqual(upstream.received, [])
         self.ask(self.from_('127.0.0.1'))
+
+
+class RoundTrips(Strangers):
+    """By a way that no address tells: a real NAT64, with a prefix of the network's own."""
+
+    PREFIX, HOST, LISTENER = '2001:db8:64::', '2001:db8:1::1', '192.0.2.1'
+
+    def setUp(self):
+        super().setUp()
+        config = os.path.join(self.directory, 'tayga.conf')
+        pathlib.Path(config).write_text(f'tun-device nat64\nipv4-addr 198.51.100.1\nipv6-addr 2001:db8:1::64\nprefix '
+                                        f'{self.PREFIX}/96\ndynamic-pool 198.51.100.0/24\n', encoding='ascii')
+        subprocess.run(['tayga', '-c', config, '--mktun'], check=True, stdout=subprocess.DEVNULL)
+        self.addCleanup(self.ip, 'link', 'del', 'nat64')
+        for address in f'{self.HOST}/128', f'{self.LISTENER}/24':
+            self.ip('address', 'add', address, 'dev', 'lo')
+            self.addCleanup(self.ip, 'address', 'del', address, 'dev', 'lo')
+        self.ip('link', 'set', 'nat64', 'up')
+        self.ip('route', 'add', '198.51.100.0/24', 'dev', 'nat64')
+        self.ip('-6', 'route', 'add', f'{self.PREFIX}/96', 'dev', 'nat64', 'src', self.HOST)
+        tayga = subprocess.Popen(['tayga', '-c', config, '-d'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(tayga.wait)
+        self.addCleanup(tayga.kill)
+
+    def ip(self, *arguments):
+        subprocess.run(['ip', *arguments], check=True)
+
+    def relay(self, address, upstream, http, *lines):
+        daemon = self.start('--listen', f'{address}:{self.port}', '--metrics.enabled', '--metrics.listen',
+                            f'127.0.0.1:{http}', config=f'[Relay]\nUpstream=[{self.PREFIX}{upstream}]:{self.port}\n'
+                            'LogLevel=info\n' + '\n'.join(lines) + '\n')
+        daemon.wait_line('<6>starting udp46 ')
+        return daemon
+
+    def begin_round(self, *lines):
+        """A relay whose upstream leads to it again."""
+        self.daemon = self.relay(self.LISTENER, self.LISTENER, self.http, *lines)
+
+    def from_(self, address, port=0):
+        client = super().from_(address, port)
+        client.connect((self.LISTENER, self.port))
+        return client
+
+    def check_found(self, client):
+        """One datagram is enough, and then nothing goes round any more, with a session or without one."""
+        client.send(b'round')
+        line = world.fields(self.daemon.wait_line('<3>upstream leads back to this relay ', 10))
+        self.assertIn('it leads back to this relay itself', line['reason'])
+        opened, loops = self.status()['sessions'], self.verdict('loop')
+        self.assertGreaterEqual(opened, 32)
+        for i in range(5):
+            client.send(b'and round')
+            wait_until(lambda i=i: self.verdict('loop') == loops + 1 + i)
+        self.assertFalse(self.answered(self.from_('192.0.2.10'), b'new'))
+        self.assertEqual(self.verdict('loop'), loops + 6)
+        self.assertLessEqual(self.status()['sessions'], opened)
+        self.assertEqual(len(self.daemon.find('leads back to this relay ')), 1)
+
+    def test_a_translator(self):
+        self.begin_round()
+        self.check_found(self.from_('192.0.2.9'))
+
+    def test_a_flow_that_never_ends(self):
+        """Without any limit it would go on until the table is full."""
+        self.begin_round('ClientLimitBurst=0', 'NewSessionLimitBurst=0', 'MaxSessions=2000')
+        self.check_found(self.from_('192.0.2.9'))
+
+    def test_by_a_reload(self):
+        """A mistake that is mended: the same session is carried to its service now."""
+        self.begin_round()
+        client = self.from_('192.0.2.9')
+        self.check_found(client)
+        upstream = self.upstream()
+        self.write_config(f'[Relay]\nUpstream={upstream.name}\n')
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_line('configuration reloaded')
+        self.ask(client)
+
+    def test_it_does_not_any_more(self):
+        """Asked every 30 seconds: what was refused is taken again when it leads elsewhere."""
+        self.begin_round()
+        client = self.from_('192.0.2.9')
+        self.check_found(client)
+        self.ip('address', 'add', f'{self.PREFIX}{self.LISTENER}/128', 'dev', 'lo')
+        self.addCleanup(self.ip, 'address', 'del', f'{self.PREFIX}{self.LISTENER}/128', 'dev', 'lo')
+        upstream = self.upstream(address=f'{self.PREFIX}{self.LISTENER}', port=self.port)
+        self.daemon.wait_line('upstream resolved', 60, n=2)
+        wait_until(lambda: self.answered(client))
+        self.assertEqual(sorted({len(data) for data, _ in upstream.received}), [len(b'ask'), 16])
+
+    def test_two_relays(self):
+        """Each is the other's upstream, and both find it."""
+        second = self.relay('192.0.2.2', self.LISTENER, next_port())
+        self.daemon = self.relay(self.LISTENER, '192.0.2.2', self.http)
+        client = self.from_('192.0.2.9')
+        client.send(b'round')
+        for daemon in self.daemon, second:
+            daemon.wait_line('leads back to this relay ', 40)
+
+    def test_another_target(self):
+        """Where there is one that does not lead back, the same session goes on there."""
+        upstream = self.upstream()
+        self.daemon = self.relay(self.LISTENER, self.LISTENER, self.http, f'Upstream={upstream.name}')
+        client = self.from_('192.0.2.9')
+        client.send(b'round')
+        self.daemon.wait_line('leads back to this relay ', 10)
+        self.daemon.wait_line('new sessions go to another upstream')
+        wait_until(lambda: self.answered(client))
+        self.ask(self.from_('192.0.2.10'))
+
+    def test_a_question_is_not_believed_of_strangers(self):
+        """Sixteen bytes are sixteen bytes, as long as they are others."""
+        self.begin_round()
+        self.check_found(self.from_('192.0.2.9'))
+        loops = self.verdict('loop')
+        upstream = self.upstream()
+        self.write_config(f'[Relay]\nUpstream={upstream.name}\n')
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_line('configuration reloaded')
+        self.ask(self.from_('192.0.2.11'), bytes(16))
+        self.assertEqual(self.verdict('loop'), loops)
+
+
+class Reasons(Strangers):
+    def test_an_upstream_that_is_only_silent(self):
+        """Many clients at once are a reason to ask, and an upstream that says nothing is no loop."""
+        upstream = self.upstream(answer=lambda data: None)
+        self.begin(upstream)
+        for i in range(1, 60):
+            self.from_(f'127.0.1.{i}').send(b'hello?')
+        wait_until(lambda: len([data for data, _ in upstream.received if len(data) == 16]) == 3, 10)
+        time.sleep(3)
+        questions = [data for data, _ in upstream.received if len(data) == 16]
+        self.assertEqual(len(questions), 3)
+        self.assertEqual(len(set(questions)), 1)
+        self.assertEqual(self.daemon.find('leads back'), [])
+
+    def test_few_clients_are_no_reason(self):
+        upstream = self.upstream(answer=lambda data: None)
+        self.begin(upstream)
+        for i in range(1, 20):
+            self.from_(f'127.0.1.{i}').send(b'hello?')
+        time.sleep(3)
+        self.assertEqual({data for data, _ in upstream.received}, {b'hello?'})
 
 
 class Forger(threading.Thread):
