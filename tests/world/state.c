@@ -541,6 +541,52 @@ START_TEST(replies_of_the_meantime_are_delivered)
 }
 END_TEST
 
+/* How many of the upstream's datagrams of 100 bytes reach a client. */
+static unsigned how_many_come(Site *s, int client, const Address *leg, unsigned n)
+{
+        static const char much[100];
+        char got[sizeof(much)];
+        struct pollfd p = {.fd = client, .events = POLLIN};
+        unsigned come = 0;
+
+        for (unsigned i = 0; i < n; i++)
+                upstream_reply(s->home, leg, much, sizeof(much));
+        while (poll(&p, 1, 300) > 0 && recv(client, got, sizeof(got), 0) == sizeof(got))
+                come++;
+        return come;
+}
+
+/* Who was proven is, and who was not has what he had left: 3 times 128 bytes, with both headers. */
+START_TEST(a_death_proves_nothing)
+{
+        static const char ask[100];
+        char got[sizeof(ask)];
+        Address friend_leg, stranger_leg;
+        int friend, stranger;
+        Site s;
+
+        site_init(&s);
+        s.settings.amplification = 3;
+        site_start(&s);
+        friend = client_new(NULL, &s.listener);
+        stranger = client_new(NULL, &s.listener);
+        (void)site_round(&s, friend, "I ask");
+        friend_leg = site_round(&s, friend, "and heard");
+        peer_send(stranger, ask, sizeof(ask));
+        ck_assert_uint_eq(peer_receive(&s.w, s.home, got, sizeof(got), &stranger_leg), sizeof(ask));
+        ck_assert_uint_eq(how_many_come(&s, stranger, &stranger_leg, 1), 1);
+        site_await(&s, &s.shared->n_parked, 2);
+        for (unsigned deaths = 0; deaths < 2; deaths++) {
+                site_kill(&s);
+                site_start(&s);
+                check_restored(&s, 2);
+        }
+        ck_assert_uint_eq(how_many_come(&s, friend, &friend_leg, 50), 50);
+        ck_assert_uint_eq(how_many_come(&s, stranger, &stranger_leg, 5), 2);
+        site_done(&s);
+}
+END_TEST
+
 /* Their sockets died with the process: others take their ports, and the peers notice nothing. */
 START_TEST(young_sessions_come_back_on_their_ports)
 {
@@ -1307,7 +1353,7 @@ START_TEST(what_came_while_it_was_not_wanted_is_gone)
 }
 END_TEST
 
-WORLD_SUITE("state", sessions_outlive_sudden_deaths, replies_of_the_meantime_are_delivered,
+WORLD_SUITE("state", sessions_outlive_sudden_deaths, replies_of_the_meantime_are_delivered, a_death_proves_nothing,
             young_sessions_come_back_on_their_ports, a_port_that_is_taken_meanwhile_is_a_loss,
             what_is_closed_does_not_come_back, a_leg_that_moved_frees_its_port,
             a_leg_that_was_opened_again_frees_its_port, bound_sessions_keep_address_and_port,
