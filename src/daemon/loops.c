@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Believes: a loop opens a session in each round, so that one datagram is enough to open dozens; a loop that opens
- * fewer does no harm. Refuses: to ask an upstream more than a few small datagrams in some seconds, whatever strangers
- * do; to take silence for an answer after one question, for the way may be full.
+ * Believes: a loop opens a session in each round, so that one datagram is enough to open dozens, none of which is ever
+ * answered; a loop that opens fewer does no harm. Refuses: to send anything of our own to an upstream that answers its
+ * clients; to ask one that does not more than a few small datagrams in some seconds, whatever strangers do; to take
+ * silence for an answer after one question, for the way may be full.
  */
 #include <errno.h>
 #include <sodium.h>
@@ -13,9 +14,9 @@
 #include "daemon/loops.h"
 #include "wire/udp.h"
 
-#define ASK_AGAIN (10 * USEC_PER_SEC)             /* an upstream that did not lead back */
-#define ASK_REFUSED (30 * USEC_PER_SEC)           /* one that did */
-enum { SUSPICIOUS_OPENED = 32, TIMES_ASKED = 3 }; /* sessions in a second; one question a second */
+#define ASK_AGAIN (10 * USEC_PER_SEC)      /* an upstream that did not lead back */
+#define ASK_REFUSED (30 * USEC_PER_SEC)    /* one that did */
+enum { SUSPICIOUS = 32, TIMES_ASKED = 3 }; /* sessions opened in a second; one question a second */
 
 typedef struct LoopsEntry {
         bool suspected;
@@ -24,11 +25,17 @@ typedef struct LoopsEntry {
         Address refused; /* family 0: it does not lead back, as far as we know */
 } LoopsEntry;
 
+/* What a place was like at the last look. */
+typedef struct LoopsPlace {
+        uint64_t n_opened;
+        bool many; /* were opened in the second before it */
+} LoopsPlace;
+
 struct Loops {
         Workers *workers;
         Upstreams *upstreams;
-        unsigned n, next;   /* entries; the one to be looked at first */
-        uint64_t *n_opened; /* at each place, at the last look */
+        unsigned n, next; /* entries; the one to be looked at first */
+        LoopsPlace *places;
         char (*devices)[UPSTREAM_DEVICE_MAX];
 
         /* The question that is under way. */
@@ -53,9 +60,9 @@ int loops_new(Loops **ret, Workers *workers, Upstreams *upstreams)
         loops->n = n;
         loops->fd = -EBADF;
         loops->expect.kind = WORKER_EXPECT_ECHO;
-        loops->n_opened = calloc(workers_n_places(workers), sizeof(*loops->n_opened));
+        loops->places = calloc(workers_n_places(workers), sizeof(*loops->places));
         loops->devices = calloc(n_names, sizeof(*loops->devices));
-        if (!loops->n_opened || !loops->devices)
+        if (!loops->places || !loops->devices)
                 return -ENOMEM;
         *ret = TAKE_PTR(loops);
         return 0;
@@ -66,7 +73,7 @@ Loops *loops_free(Loops *loops)
         if (!loops)
                 return NULL;
         (void)safe_close(loops->fd);
-        free(loops->n_opened);
+        free(loops->places);
         free(loops->devices);
         free(loops);
         return NULL;
@@ -104,17 +111,15 @@ static uint64_t sessions_opened(const Place *place)
         return counter_get(&stats.sessions_created);
 }
 
-static void look_at_places(Loops *loops)
+/* Who was opened in the last second may just not be answered yet; those of the second before are a sign. */
+static void look_at_place(Loops *loops, LoopsPlace *last, const Place *place)
 {
-        const Place *places = workers_places(loops->workers);
+        const uint64_t opened = sessions_opened(place);
 
-        for (size_t i = 0; i < workers_n_places(loops->workers); i++) {
-                uint64_t opened = sessions_opened(&places[i]);
-
-                if (opened - loops->n_opened[i] >= SUSPICIOUS_OPENED)
-                        suspect(loops, places[i].name, places[i].bound.port);
-                loops->n_opened[i] = opened;
-        }
+        if (last->many && workers_of_name(loops->workers, place->name).by_age[SESSION_UNREPLIED] >= SUSPICIOUS)
+                suspect(loops, place->name, place->bound.port);
+        last->many = opened - last->n_opened >= SUSPICIOUS;
+        last->n_opened = opened;
 }
 
 static bool is_due(const LoopsEntry *entry, usec_t now)
@@ -184,7 +189,8 @@ static void begin_next(Loops *loops, usec_t now)
 
 void loops_look(Loops *loops, usec_t now)
 {
-        look_at_places(loops);
+        for (size_t i = 0; i < workers_n_places(loops->workers); i++)
+                look_at_place(loops, &loops->places[i], &workers_places(loops->workers)[i]);
         if (loops->fd < 0)
                 begin_next(loops, now);
         else if (workers_n_echoes(loops->workers) != loops->n_echoes)

@@ -2,9 +2,9 @@
 #pragma once
 /*
  * Does what goes to an upstream come in again at a listener of ours, by a way that no address tells: a translator, or
- * another relay that is pointed at us? A reason to ask is that many sessions are opened at once, as a loop does; then
- * random bytes (relay/echo.h) are sent there as a client's would be, a few times. Where they come in again the upstream
- * is refused, and asked now and then, until they do not. Lives in the control loop.
+ * another relay that is pointed at us? A reason to ask is that many sessions are opened at once and not answered, as a
+ * loop's are; then random bytes (relay/echo.h) are sent there as a client's would be, a few times. Where they come in
+ * again the upstream is refused, and asked now and then, until they do not. Lives in the control loop.
  */
 #include "daemon/upstreams.h"
 #include "daemon/workers.h"

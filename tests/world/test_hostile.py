@@ -185,15 +185,6 @@ class Amplification(Strangers):
         client.send(100 * b'x')
         self.assertEqual(len(client.recv(65536)), 1000)
 
-    def test_it_is_known_after_a_restart(self):
-        """See test_store.py: here only that the record has it, by its effect on a session that is proven."""
-        self.begin(self.upstream(answer=lambda data: data * 10 if data[:1] == b'l' else data))
-        client = self.from_('127.0.0.2')
-        self.ask(client)
-        self.ask(client)
-        client.send(b'l' + 99 * b'x')
-        self.assertEqual(len(client.recv(65536)), 1000)
-
 
 class Loops(Strangers):
     def begin_at(self, upstream, **kwargs):
@@ -390,6 +381,17 @@ class Reasons(Strangers):
         self.assertEqual(len(questions), 3)
         self.assertEqual(len(set(questions)), 1)
         self.assertEqual(self.daemon.find('leads back'), [])
+
+    def test_clients_who_are_answered_are_no_reason(self):
+        """A service that serves never hears anything but its clients, however many come at once."""
+        upstream = self.upstream()
+        self.begin(upstream)
+        for second in range(3):
+            for i in range(1, 60):
+                self.ask(self.from_(f'127.0.{1 + second}.{i}'))
+            time.sleep(1)
+        time.sleep(1)
+        self.assertEqual({data for data, _ in upstream.received}, {b'ask'})
 
     def test_few_clients_are_no_reason(self):
         upstream = self.upstream(answer=lambda data: None)
