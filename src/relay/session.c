@@ -51,15 +51,18 @@ const char *session_age_name(SessionAge age)
         return age_names[age];
 }
 
-/* Where it belongs by its last use: at the end, or, if all that are there were used later, at the beginning. */
+/*
+ * Where it belongs by its last use: at the end, or, if it is of an earlier process and another one was used later, at
+ * the beginning; for of these the last used comes first.
+ */
 static void session_enter_age(Session *session, SessionAge age)
 {
         Policy *policy = session->listener->policy;
         List *idle = &policy->idle[age];
-        ListNode *first = idle->first;
+        ListNode *last = idle->last;
 
         session->record.age = (uint8_t)age;
-        if (first && container_of(first, Session, idle)->record.last_use > session->record.last_use)
+        if (last && container_of(last, Session, idle)->record.last_use > session->record.last_use)
                 list_prepend(idle, &session->idle);
         else
                 list_append(idle, &session->idle);
@@ -327,8 +330,8 @@ void session_touch_reply(Session *session, bool answered, usec_t now)
         if (session->record.age == SESSION_UNREPLIED) {
                 quota_give(&session->listener->policy->unreplied);
                 session_leave_age(session);
-                session_enter_age(session, SESSION_ASSURED);
                 session->record.last_use = now;
+                session_enter_age(session, SESSION_ASSURED);
         } else if (silent < session->listener->policy->settings.reply_refresh)
                 session_refresh(session, now);
 }

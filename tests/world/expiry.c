@@ -103,6 +103,58 @@ START_TEST(a_refreshed_session_does_not_hide_an_older_one)
 }
 END_TEST
 
+/* Nor must one that was answered late. */
+START_TEST(one_that_is_answered_does_not_hide_an_older_one)
+{
+        Pair p;
+        int other;
+
+        pair_init(&p);
+        pair_say(&p);
+        other = client_new(NULL, &p.listener);
+        p.w.now += USEC_PER_SEC;
+        (void)world_round(&p.w, other, p.home, "other");
+        p.w.now += USEC_PER_SEC;
+        pair_answer(&p);
+        ck_assert_uint_eq(relay_deadline(p.w.relay), p.w.now + 179 * USEC_PER_SEC);
+        world_pass(&p.w, 179 * USEC_PER_SEC);
+        ck_assert_uint_eq(n_sessions(&p), 1);
+        world_pass(&p.w, USEC_PER_SEC);
+        ck_assert_uint_eq(n_sessions(&p), 0);
+        world_done(&p.w);
+}
+END_TEST
+
+/* Of a process before: several were used at the same moment, and one later. */
+START_TEST(those_who_come_back_end_in_order)
+{
+        enum { N = 4 };
+        SessionRecord records[N];
+        Session *session;
+        Pair p;
+
+        pair_init(&p);
+        for (unsigned i = 0; i < N; i++) {
+                peer_send(client_new(NULL, &p.listener), "c", 1);
+                world_settle(&p.w);
+                records[i] = ((const Session *)slots_at(&p.w.relay->slots, i))->record;
+        }
+        relay_close_sessions(p.w.relay, SESSION_SHUTDOWN, p.w.now);
+        p.w.now += USEC_PER_SEC;
+        records[0].last_use = p.w.now;
+        for (unsigned i = 0; i < N; i++)
+                ck_assert_int_eq(session_adopt(p.w.relay, p.w.relay->listeners[0], &records[i], -EBADF, -EBADF, p.w.now,
+                                               &session),
+                                 0);
+        p.w.n_opened += N;
+        world_pass(&p.w, 29 * USEC_PER_SEC);
+        ck_assert_uint_eq(n_sessions(&p), 1);
+        world_pass(&p.w, USEC_PER_SEC);
+        ck_assert_uint_eq(n_sessions(&p), 0);
+        world_done(&p.w);
+}
+END_TEST
+
 /* Fault 8: upstream chatter alone kept a session, and its slot, for ever. */
 START_TEST(replies_alone_do_not_keep_a_session)
 {
@@ -199,6 +251,7 @@ START_TEST(a_thousand_sessions_end_in_portions)
 END_TEST
 
 WORLD_SUITE("expiry", unreplied_sessions_end_early, assured_sessions_are_refreshed_by_both_sides,
-            a_refreshed_session_does_not_hide_an_older_one, replies_alone_do_not_keep_a_session,
+            a_refreshed_session_does_not_hide_an_older_one, one_that_is_answered_does_not_hide_an_older_one,
+            those_who_come_back_end_in_order, replies_alone_do_not_keep_a_session,
             the_next_datagram_opens_a_new_session, each_policy_has_its_own_time_outs,
             a_thousand_sessions_end_in_portions)
