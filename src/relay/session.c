@@ -201,6 +201,7 @@ int session_adopt(Relay *relay, Listener *listener, const SessionRecord *record,
         if (!session)
                 return -ENOMEM;
         session->record = mine;
+        session->n_filters--; /* its client was let in by another process's: it is asked again */
         r = policy->upstream.kind->adopt(&policy->upstream, &mine.source, mine.bound, TAKE_FD(own), &session->leg);
         if (r >= 0) {
                 beside_take(session, TAKE_FD(own_beside));

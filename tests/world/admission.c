@@ -242,6 +242,28 @@ START_TEST(who_may_not_come_any_more)
 }
 END_TEST
 
+/* Whoever was let in by another process is judged again by this one. */
+START_TEST(who_may_not_come_back)
+{
+        SessionRecord record;
+        Session *session;
+        Gate g;
+
+        gate_init(&g, NULL);
+        relay_close_sessions(g.w.relay, SESSION_SHUTDOWN, g.w.now);
+        come_in(&g, g.clients[0]);
+        record = ((const Session *)slots_at(&g.w.relay->slots, 0))->record;
+        relay_close_sessions(g.w.relay, SESSION_SHUTDOWN, g.w.now);
+        policy_set_filter(g.policy, filter_of(NULL, "127.0.0.2"));
+        ck_assert_int_eq(session_adopt(g.w.relay, g.w.relay->listeners[0], &record, -EBADF, -EBADF, g.w.now, &session),
+                         0);
+        g.w.n_opened++;
+        stay_out(&g, g.clients[0], VERDICT_NOT_ALLOWED);
+        ck_assert_uint_eq(n_ended(&g, SESSION_DENIED), 1);
+        world_done(&g.w);
+}
+END_TEST
+
 /* --- no amplification --- */
 
 static PolicySettings three_times(void)
@@ -349,5 +371,5 @@ END_TEST
 
 WORLD_SUITE("admission", unreplied_ones_make_way_for_each_other, an_answer_makes_room, no_assured_one_makes_way,
             strangers_make_way_for_another_name, one_address_is_held_up, all_together_are_held_up, who_may_not_come,
-            who_may_not_come_any_more, who_has_sent_once_gets_no_more_than_three_times_that, who_answers_gets_all,
-            who_sends_twice_is_not_proven, a_train_loses_its_end, no_limit_no_loss)
+            who_may_not_come_any_more, who_may_not_come_back, who_has_sent_once_gets_no_more_than_three_times_that,
+            who_answers_gets_all, who_sends_twice_is_not_proven, a_train_loses_its_end, no_limit_no_loss)
