@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Believes: under a flood of forged sources a newcomer's best hope is to be let in at all and to stay until his answer
- * comes; so unreplied sessions make way in order of their last use, but none before it had time for an answer.
+ * comes; so unreplied sessions make way in order of their last use, but none before it had time for an answer, and none
+ * in vain.
  */
 #include "relay/admission.h"
 
@@ -13,12 +14,18 @@ static Session *oldest_unreplied(const Policy *policy)
         return node ? container_of(node, Session, idle) : NULL;
 }
 
-/* Of this policy, or, if it has none and all together are too many, of any. */
+/* Would one that goes not be enough? Limits may be lowered. */
+static bool is_over(const Relay *relay, const Policy *policy)
+{
+        return quota_over(&policy->unreplied) || quota_over(&policy->quota) || quota_over(&relay->quota);
+}
+
+/* Of this policy, or, if it has none and only all together are too many, of any. */
 static Session *who_makes_way(const Relay *relay, const Policy *policy)
 {
         Session *oldest = oldest_unreplied(policy);
 
-        if (oldest || !quota_full(&relay->quota))
+        if (oldest || quota_full(&policy->quota) || !quota_full(&relay->quota))
                 return oldest;
         for (uint16_t i = 0; i < relay->n_policies; i++) {
                 Session *session = oldest_unreplied(relay->policies[i]);
@@ -36,7 +43,7 @@ static Verdict make_room(Relay *relay, Policy *policy, usec_t now)
 
         if (!unreplied && !quota_full(&policy->quota) && !quota_full(&relay->quota))
                 return VERDICT_FORWARDED;
-        oldest = who_makes_way(relay, policy);
+        oldest = is_over(relay, policy) ? NULL : who_makes_way(relay, policy);
         if (!oldest || usec_sub(now, oldest->record.last_use) < ADMISSION_CHANCE)
                 return unreplied ? VERDICT_UNREPLIED_FULL : VERDICT_TABLE_FULL;
         session_close(relay, oldest, SESSION_REPLACED, now);

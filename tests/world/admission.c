@@ -149,6 +149,48 @@ START_TEST(strangers_make_way_for_another_name)
 }
 END_TEST
 
+/* A limit was lowered: one that goes would not be enough, so nobody does. */
+START_TEST(nobody_makes_way_for_nobody)
+{
+        Gate g;
+
+        gate_init(&g, NULL);
+        come_in(&g, g.clients[0]);
+        come_in(&g, g.clients[1]);
+        g.w.now += ADMISSION_CHANCE;
+        relay_set_limit(g.w.relay, 2);
+        stay_out(&g, g.clients[2], VERDICT_TABLE_FULL);
+        ck_assert_uint_eq(g.w.n_closed, 0);
+        relay_set_limit(g.w.relay, 3);
+        come_in(&g, g.clients[2]);
+        ck_assert_uint_eq(n_ended(&g, SESSION_REPLACED), 1);
+        world_done(&g.w);
+}
+END_TEST
+
+/* All together are too many, and so are those of the newcomer's name: a stranger of another one cannot help. */
+START_TEST(nobody_makes_way_for_a_name_that_is_full)
+{
+        PolicySettings small = world_settings;
+        const Listener *l;
+        Address other;
+        Gate g;
+
+        gate_init(&g, NULL);
+        small.max_sessions = 1;
+        l = world_listener(&g.w, NULL, world_policy(&g.w, &small, &g.upstream), &other);
+        (void)world_round(&g.w, client_new(NULL, &other), g.home, "all there may be by this name");
+        come_in(&g, g.clients[0]);
+        g.w.now += ADMISSION_CHANCE;
+        relay_set_limit(g.w.relay, 3);
+        peer_send(client_new(NULL, &other), "out", 3);
+        ck_assert(peer_silent(&g.w, g.home));
+        ck_assert_uint_eq(world_verdicts(l, FORWARD, VERDICT_TABLE_FULL), 1);
+        ck_assert_uint_eq(g.w.n_closed, 0);
+        world_done(&g.w);
+}
+END_TEST
+
 /* One address opens sessions as fast as it can: it is held up, nobody else is, and its open ones are not. */
 START_TEST(one_address_is_held_up)
 {
@@ -370,6 +412,7 @@ START_TEST(no_limit_no_loss)
 END_TEST
 
 WORLD_SUITE("admission", unreplied_ones_make_way_for_each_other, an_answer_makes_room, no_assured_one_makes_way,
-            strangers_make_way_for_another_name, one_address_is_held_up, all_together_are_held_up, who_may_not_come,
-            who_may_not_come_any_more, who_may_not_come_back, who_has_sent_once_gets_no_more_than_three_times_that,
-            who_answers_gets_all, who_sends_twice_is_not_proven, a_train_loses_its_end, no_limit_no_loss)
+            strangers_make_way_for_another_name, nobody_makes_way_for_nobody, nobody_makes_way_for_a_name_that_is_full,
+            one_address_is_held_up, all_together_are_held_up, who_may_not_come, who_may_not_come_any_more,
+            who_may_not_come_back, who_has_sent_once_gets_no_more_than_three_times_that, who_answers_gets_all,
+            who_sends_twice_is_not_proven, a_train_loses_its_end, no_limit_no_loss)
