@@ -149,6 +149,27 @@ START_TEST(strangers_make_way_for_another_name)
 }
 END_TEST
 
+/* Of several names the one whose stranger has waited for longest. */
+START_TEST(the_oldest_stranger_of_all_makes_way)
+{
+        Address other, third;
+        Gate g;
+
+        gate_init(&g, NULL);
+        world_listener(&g.w, NULL, world_policy(&g.w, NULL, &g.upstream), &other);
+        world_listener(&g.w, NULL, world_policy(&g.w, NULL, &g.upstream), &third);
+        relay_set_limit(g.w.relay, 3);
+        come_in(&g, g.clients[0]);
+        g.w.now += USEC_PER_SEC;
+        come_in(&g, client_new(NULL, &other));
+        g.w.now += ADMISSION_CHANCE;
+        (void)world_round(&g.w, client_new(NULL, &third), g.home, "by the third name");
+        ck_assert_uint_eq(n_ended(&g, SESSION_REPLACED), 1);
+        ck_assert_uint_eq(n_sessions(&g, SESSION_UNREPLIED), 0);
+        world_done(&g.w);
+}
+END_TEST
+
 /* A limit was lowered: one that goes would not be enough, so nobody does. */
 START_TEST(nobody_makes_way_for_nobody)
 {
@@ -412,7 +433,8 @@ START_TEST(no_limit_no_loss)
 END_TEST
 
 WORLD_SUITE("admission", unreplied_ones_make_way_for_each_other, an_answer_makes_room, no_assured_one_makes_way,
-            strangers_make_way_for_another_name, nobody_makes_way_for_nobody, nobody_makes_way_for_a_name_that_is_full,
-            one_address_is_held_up, all_together_are_held_up, who_may_not_come, who_may_not_come_any_more,
-            who_may_not_come_back, who_has_sent_once_gets_no_more_than_three_times_that, who_answers_gets_all,
-            who_sends_twice_is_not_proven, a_train_loses_its_end, no_limit_no_loss)
+            strangers_make_way_for_another_name, the_oldest_stranger_of_all_makes_way, nobody_makes_way_for_nobody,
+            nobody_makes_way_for_a_name_that_is_full, one_address_is_held_up, all_together_are_held_up,
+            who_may_not_come, who_may_not_come_any_more, who_may_not_come_back,
+            who_has_sent_once_gets_no_more_than_three_times_that, who_answers_gets_all, who_sends_twice_is_not_proven,
+            a_train_loses_its_end, no_limit_no_loss)
