@@ -60,6 +60,7 @@ Verdict admission_ask(Relay *relay, Listener *listener, const Flow *flow, const 
 {
         Policy *policy = listener->policy;
         const PolicySettings *settings = &policy->settings;
+        Verdict way;
 
         if (address_source_refusal(flow->client, flow->client_port))
                 return VERDICT_BAD_SOURCE;
@@ -67,6 +68,9 @@ Verdict admission_ask(Relay *relay, Listener *listener, const Flow *flow, const 
                 return VERDICT_NOT_ALLOWED;
         if (is_ourselves(listener, flow) || echo_hear(&relay->echo, first))
                 return VERDICT_LOOP;
+        way = upstream_way(&policy->upstream);
+        if (way != VERDICT_FORWARDED)
+                return way;
         if (!newcomers_take(relay->newcomers, flow->client, relay_policy_index(relay, policy),
                             &settings->client_sessions, now))
                 return VERDICT_CLIENT_LIMIT;

@@ -146,8 +146,7 @@ Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t 
         verdict = policy->upstream.kind->open(&policy->upstream, flow, &session->leg, &session->record.source);
         if (verdict != VERDICT_FORWARDED) {
                 slots_give(&relay->slots, session);
-                if (verdict != VERDICT_UPSTREAM_UNRESOLVED && verdict != VERDICT_LOOP)
-                        counter_add(&listener->stats.open_errors, 1);
+                counter_add(&listener->stats.open_errors, 1);
                 return verdict;
         }
         session->record.bound = session->leg.sources != 0;

@@ -60,22 +60,13 @@ static void leg_is_open(Upstream *upstream, Leg *leg)
         leg_take_manner(upstream, leg);
 }
 
-static bool is_refused(const Upstream *upstream, const Leg *leg)
-{
-        return upstream->to.refused & 1U << leg->target;
-}
-
 static Verdict direct_open(Upstream *upstream, const Flow *flow, Leg *leg, Address *ret_source)
 {
         Address peer;
         int r;
 
         leg->target = upstream->to.chosen;
-        if (is_refused(upstream, leg))
-                return VERDICT_LOOP;
         peer = upstream_peer(upstream, leg);
-        if (peer.family == 0)
-                return VERDICT_UPSTREAM_UNRESOLVED;
         r = upstream->sources ? open_from_sources(upstream, flow, leg, &peer, ret_source)
                               : open_anywhere(upstream, leg, &peer, ret_source);
         if (r < 0) {
@@ -175,7 +166,7 @@ static int direct_follow(Upstream *upstream, Leg *leg, bool *ret_moved)
         if (!*ret_moved)
                 return 0;
         upstream_move(upstream, leg, upstream_find(upstream, leg, &there));
-        if (is_refused(upstream, leg))
+        if (upstream->to.refused & 1U << leg->target)
                 return -ELOOP;
         peer = upstream_peer(upstream, leg);
         if (peer.family == 0) /* it goes on to where it led before */

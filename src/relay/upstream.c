@@ -64,6 +64,15 @@ static Address target_address(const Upstream *upstream, const Leg *leg, uint8_t 
         return address;
 }
 
+Verdict upstream_way(const Upstream *upstream)
+{
+        const uint8_t chosen = upstream->to.chosen;
+
+        if (upstream->to.refused & 1U << chosen)
+                return VERDICT_LOOP;
+        return upstream->to.addresses[chosen].family == 0 ? VERDICT_UPSTREAM_UNRESOLVED : VERDICT_FORWARDED;
+}
+
 Address upstream_peer(const Upstream *upstream, const Leg *leg)
 {
         return target_address(upstream, leg, leg->target);

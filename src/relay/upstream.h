@@ -20,7 +20,7 @@ typedef struct UpstreamKind {
         const char *name;
 
         /*
-         * Gives a new session its leg; *ret_source: the leg's own address. VERDICT_FORWARDED: open; else why not, and
+         * Gives a new session its leg, where there is a way (upstream_way()); *ret_source: the leg's own address. VERDICT_FORWARDED: open; else why not, and
          * the leg holds nothing.
          */
         Verdict (*open)(Upstream *upstream, const Flow *flow, Leg *leg, Address *ret_source);
@@ -86,6 +86,9 @@ void upstream_set_targets(Upstream *upstream, const UpstreamTargets *targets);
 
 /* One target only. The same address again is a new one, too: legs find the source address that suits it now. */
 void upstream_set_address(Upstream *upstream, const Address *address);
+
+/* VERDICT_FORWARDED: there is somewhere for a new session to go; else why not. */
+Verdict upstream_way(const Upstream *upstream);
 
 /* Where the leg leads, or would. */
 Address upstream_peer(const Upstream *upstream, const Leg *leg);

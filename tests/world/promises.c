@@ -190,18 +190,16 @@ static Verdict make_room(Promises *p, int name)
 static Verdict admit(Promises *p, unsigned client, unsigned place)
 {
         PromisedName *name = promises_name(p, place);
-        Verdict verdict;
 
         if (!(name->allowed & 1U << client / 2))
                 return VERDICT_NOT_ALLOWED;
+        if (name->targets[name->chosen] == NOWHERE)
+                return VERDICT_UPSTREAM_UNRESOLVED;
         if (!bucket_take(p, &name->each[client / 2], &name->settings.client_sessions))
                 return VERDICT_CLIENT_LIMIT;
         if (!bucket_take(p, &name->all, &name->settings.new_sessions))
                 return VERDICT_NEW_SESSION_LIMIT;
-        verdict = make_room(p, (int)name_of[listener_of[place]]);
-        if (verdict == VERDICT_FORWARDED && name->targets[name->chosen] == NOWHERE)
-                return VERDICT_UPSTREAM_UNRESOLVED;
-        return verdict;
+        return make_room(p, (int)name_of[listener_of[place]]);
 }
 
 static Promised *begin(Promises *p, unsigned client, unsigned place)
