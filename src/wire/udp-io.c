@@ -300,6 +300,7 @@ static void control_add(struct msghdr *header, Control *buffer, int level, int t
         control->cmsg_type = type;
         control->cmsg_len = CMSG_LEN(size);
         memcpy(CMSG_DATA(control), data, size);
+        memset(CMSG_DATA(control) + size, 0, CMSG_SPACE(size) - CMSG_LEN(size)); /* the kernel is given these, too */
         header->msg_control = buffer;
         header->msg_controllen += CMSG_SPACE(size);
 }
