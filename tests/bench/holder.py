@@ -82,8 +82,10 @@ class Holder(threading.Thread):
 class Held(peers.Relay):
     """udp46, which can be restarted."""
 
-    def __init__(self, bench):
-        super().__init__(peers.UDP46, bench)
+    configuration = "/dev/null"
+
+    def __init__(self, bench, timeout=600, more=()):
+        super().__init__(peers.UDP46, bench, timeout, more)
         self.holder = None
 
     def start(self):
@@ -93,9 +95,10 @@ class Held(peers.Relay):
     def prepare(self):
         """A process that waits for its descriptors, and the door at which it waits."""
         ours, theirs = socket.socketpair()
-        command = peers.udp46_command(self.bench.peers[self.name], self.bench.binary, self.timeout)
+        command = peers.udp46_command(self.bench.peers[self.name], self.bench.binary, self.timeout, self.configuration)
         with theirs:
-            process = self.spawn(["/usr/bin/python3", "-c", TAKE, self.holder.path, *command], stdin=theirs)
+            process = self.spawn(["/usr/bin/python3", "-c", TAKE, self.holder.path, *command, *self.more],
+                             stdin=theirs)
         ours.settimeout(PATIENCE)
         ours.recv(NAMES_MAX)
         return process, ours

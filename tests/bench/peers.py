@@ -135,8 +135,8 @@ def nginx_configuration(scratch, timeout):
     return path
 
 
-def udp46_command(peer, binary, timeout):
-    return [binary, "--config", "/dev/null", "--upstream", f"[{UPSTREAM[0]}]:{UPSTREAM[1]}", "--log-level", "error",
+def udp46_command(peer, binary, timeout, configuration="/dev/null"):
+    return [binary, "--config", configuration, "--upstream", f"[{UPSTREAM[0]}]:{UPSTREAM[1]}", "--log-level", "error",
             "--max-sessions", peer.sessions_max, "--session-timeout", f"{timeout}s", "--unreplied-timeout",
             f"{timeout}s"]
 

@@ -100,3 +100,27 @@ def lines(title, series, x_title, y_title, x_log=False, y_log=False):
     parts.append(text(WIDTH / 2, bottom + 38, x_title, "middle"))
     parts.append(text(WIDTH - RIGHT, 44, y_title, "end"))
     return wrap(title, height, parts)
+
+
+def line(values, place_x, place_y, paint):
+    path = " L".join(f"{place_x(x):.1f} {place_y(y):.1f}" for x, y in values)
+    return f'<path d="M{path}" fill="none" stroke="{paint}" stroke-width="1.2"/>'
+
+
+def panels(title, shown, x_title):
+    """What many things did over the same time, each to its own scale: {name: [(x, y), …]}"""
+    tall, gap, parts, top = 84, 34, [], TOP
+    xs = [x for values in shown.values() for x, _ in values]
+    place_x = scale(min(xs), max(xs), LEFT, WIDTH - RIGHT, False)
+    for name, values in shown.items():
+        high = max(1, *(y for _, y in values)) * 1.1
+        place_y = scale(0, high, top + tall, top, False)
+        for y in (0, *ticks(0, high, False)[2::3]):
+            parts += [f'<path class="grid" d="M{LEFT} {place_y(y):.1f}H{WIDTH - RIGHT}"/>',
+                      text(LEFT - 8, place_y(y) + 4, short(y), "end")]
+        parts += [text(LEFT, top - 8, name), line(values, place_x, place_y, COLOURS["udp46"])]
+        top += tall + gap
+    for x in ticks(min(xs), max(xs), False):
+        parts.append(text(place_x(x), top - gap + 18, short(x), "middle"))
+    parts.append(text(WIDTH / 2, top - gap + 36, x_title, "middle"))
+    return wrap(title, top + 12, parts)

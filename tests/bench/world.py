@@ -7,6 +7,7 @@
 Generator and home share one core, the relay has the other. A cable's receiving work is done by who sends.
 """
 import contextlib
+import ctypes
 import fcntl
 import functools
 import json
@@ -16,7 +17,8 @@ import signal
 import subprocess
 import time
 
-CLIENT, RELAY, HOME = "bench46-client", "bench46-relay", "bench46-home"
+NAME = os.environ.get("UDP46_BENCH", "bench46")  # one bench for each name at a time
+CLIENT, RELAY, HOME = f"{NAME}-client", f"{NAME}-relay", f"{NAME}-home"
 LISTEN, UPSTREAM, DIRECT = ("192.0.2.1", 51820), ("2001:db8:100::10", 51820), ("198.51.100.10", 51820)
 LOAD_CORE, RELAY_CORE = 0, 1
 
@@ -40,6 +42,27 @@ def inside(namespace, core, *command):
             *[str(word) for word in command]]
 
 
+class in_namespace(contextlib.ContextDecorator):
+    """This thread, for a while."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __enter__(self):
+        self.own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        with open(f"/run/netns/{self.name}", encoding="ascii") as other:
+            self.go(other.fileno())
+
+    def __exit__(self, *_):
+        self.go(self.own)
+        os.close(self.own)
+
+    @staticmethod
+    def go(fd):
+        if ctypes.CDLL(None, use_errno=True).setns(fd, 0x40000000) != 0:  # CLONE_NEWNET
+            raise OSError(ctypes.get_errno(), "setns")
+
+
 def processes(namespace):
     found = subprocess.run(["ip", "netns", "pids", namespace], capture_output=True, text=True, check=False)
     return [int(pid) for pid in found.stdout.split()]
@@ -60,7 +83,7 @@ def end_processes(namespace):
 @contextlib.contextmanager
 def alone():
     """One bench at a time: the namespaces have fixed names, and the cores are measured."""
-    with open("/run/udp46-bench.lock", "w", encoding="ascii") as lock:
+    with open(f"/run/udp46-{NAME}.lock", "w", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
