@@ -24,6 +24,7 @@ import urllib.request
 
 BINARY = os.environ.get('UDP46_BINARY', '')
 INSIDE = 'UDP46_TEST_INSIDE'
+SLOWER = float(os.environ.get('UDP46_SLOWER', '1'))  # so many times; under Valgrind
 NOTHING = 'no file'  # a configuration that is not there
 
 # Starts a program with descriptors from 3 on, LISTEN_PID= of its own and a limit of open files.
@@ -60,7 +61,7 @@ def udp(address='127.0.0.1', port=0, family=socket.AF_INET):
 
 
 def wait_until(condition, timeout=5.0, what='what was waited for'):
-    end = time.monotonic() + timeout
+    end = time.monotonic() + timeout * SLOWER
     while not (value := condition()):
         if time.monotonic() > end:
             raise AssertionError(f'{what} did not happen within {timeout} s')
@@ -221,7 +222,7 @@ class Daemon:
 
     def wait(self, timeout=5.0):
         """The exit status; all has been read then."""
-        status = self.process.wait(timeout)
+        status = self.process.wait(timeout * SLOWER)
         for thread in self.threads:
             thread.join(timeout)
         return status
@@ -332,7 +333,7 @@ class TestCase(unittest.TestCase):
         status = daemon.wait(10)
         passed = time.monotonic() - before
         self.assertEqual(status, 0, daemon.err)
-        self.assertLess(passed, within)
+        self.assertLess(passed, within * SLOWER)
 
     def check_refused(self, daemon, *texts, lines=None):
         """Exit status 2, and one line at least that names the texts; all lines are configuration errors."""
