@@ -5,7 +5,7 @@
     stream.py client ADDRESS PORT SESSIONS RATE     each session sends RATE datagrams a second
     stream.py home ADDRESS PORT RATE                and so does home to whoever it has heard of
 
-Each runs until its standard input ends, home a moment longer than the client, and prints a line of JSON.
+Home says that it listens. Each runs until its standard input ends, and a moment longer, and prints a line of JSON.
 """
 import collections
 import heapq
@@ -117,6 +117,7 @@ def home(address, port, rate):
     sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     sock.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
     sock.bind((address, port))
+    print("listening", flush=True)
     legs, sent, strangers = {}, collections.Counter(), 0
     counts, pace, poll = Counts(), Pace(rate), select.epoll()
     poll.register(0, select.EPOLLIN | select.EPOLLHUP)

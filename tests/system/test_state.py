@@ -40,6 +40,7 @@ class Streams:
     def __init__(self, test, sessions=SESSIONS, rate=RATE):
         self.test, self.backlog_drops = test, backlog_drops()
         self.home = self.start(test.lab.home, "home", Lab.HOME, 51820, rate)
+        self.home.stdout.readline()                           # it listens
         self.client = self.start(test.lab.client, "client", Lab.RELAY, 51820, sessions, rate)
         self.sessions = sessions
 
