@@ -208,7 +208,7 @@ class Machine:
         isolate()
         _remove_leftovers()
         self.name = f"{PREFIX}{os.getpid()}-{next(self._numbers)}"
-        self._work = self._cgroup = self._nspawn = self._init = self.network = None
+        self._work = self._cgroup = self._nspawn = self.init = self.network = None
         try:
             self._lay(release or os.environ.get("UDP46_TEST_RELEASE") or "bookworm")
             self._boot()
@@ -256,8 +256,8 @@ class Machine:
                              stdout=self._console, stderr=subprocess.STDOUT,
                              env=dict(ENVIRONMENT, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY="1"))
         try:
-            self._init = until(self._find_init, "nspawn has an init", timeout=20)
-            self.network = Network(os.open(f"/proc/{self._init}/ns/net", os.O_RDONLY | os.O_CLOEXEC), self.root)
+            self.init = until(self._find_init, "nspawn has an init", timeout=20)
+            self.network = Network(os.open(f"/proc/{self.init}/ns/net", os.O_RDONLY | os.O_CLOEXEC), self.root)
             until(self._is_up, "systemd has booted", timeout=60)
         except AssertionError as error:
             self._console.seek(0)
@@ -292,10 +292,10 @@ class Machine:
         if self.network:
             self.network.close()
             self.network = None
-        if self._init:
+        if self.init:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._init, signal.SIGKILL)           # and with it every process of the container
-            self._init = None
+                os.kill(self.init, signal.SIGKILL)           # and with it every process of the container
+            self.init = None
         if self._nspawn:
             try:
                 self._nspawn.wait(10)
@@ -318,7 +318,7 @@ class Machine:
 
     def run(self, *argv, **options):
         """A command inside, as root"""
-        return command("nsenter", f"--target={self._init}", "--all", "--", *argv, env=ENVIRONMENT, **options)
+        return command("nsenter", f"--target={self.init}", "--all", "--", *argv, env=ENVIRONMENT, **options)
 
     def path(self, inside):
         """Where a file of the machine is for us. (Not /run, /tmp and the like: those are mounts inside.)"""
@@ -326,7 +326,7 @@ class Machine:
 
     def inside(self, path):
         """A file as the booted machine sees it, /run included; through its init, so that it is gone with it."""
-        return pathlib.Path(f"/proc/{self._init}/root") / path.lstrip("/")
+        return pathlib.Path(f"/proc/{self.init}/root") / path.lstrip("/")
 
     def write(self, inside, text):
         path = self.path(inside)
@@ -356,13 +356,13 @@ class Machine:
                 status = pathlib.Path("/proc", number, "status").read_text()
                 found = re.search(r"(?m)^NSpid:.*\t(\d+)$", status)
                 if found and int(found[1]) == pid and os.readlink(f"/proc/{number}/ns/pid") == os.readlink(
-                        f"/proc/{self._init}/ns/pid"):
+                        f"/proc/{self.init}/ns/pid"):
                     return int(number)
         raise AssertionError(f"no process {pid}")
 
     def freeze(self, still):
         """Its PID 1 stands still, or goes on."""
-        os.kill(self._init, signal.SIGSTOP if still else signal.SIGCONT)
+        os.kill(self.init, signal.SIGSTOP if still else signal.SIGCONT)
 
     def show(self, unit, key):
         """One property of a unit"""

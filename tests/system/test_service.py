@@ -80,6 +80,7 @@ class Package(LabTest):
                 self.assertTrue({wanted, wanted + ".gz"} & set(files))
         conffiles = self.machine.run("dpkg-query", "--show", "--showformat=${Conffiles}", "udp46").stdout
         self.assertIn(self.CONFIGURATION, conffiles)
+        self.assertIn("/etc/apparmor.d/udp46", conffiles)
         said = [line for line in self.machine.path(self.CONFIGURATION).read_text().splitlines() if line.strip()]
         self.assertTrue(said, "the configuration file explains itself")
         self.assertEqual([line for line in said if line[0] not in "#;["], [], "and sets nothing")
