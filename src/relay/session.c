@@ -306,7 +306,7 @@ static void note_asked(Session *session, bool sent, usec_t now)
 void session_touch_forward(Session *session, bool sent, usec_t now)
 {
         note_asked(session, sent, now);
-        session->record.proven |= session->record.age == SESSION_ASSURED;
+        session->record.proven |= session->record.traffic[REPLY].datagrams > 0;
         session->record.traffic[FORWARD].last = now;
         session_refresh(session, now);
         if (coarse(now) - session->heard >= coarse(DOUBT_AFTER)) {

@@ -396,6 +396,21 @@ START_TEST(who_sends_twice_is_not_proven)
 }
 END_TEST
 
+/* An answer that was too long for him to get is none. */
+START_TEST(who_got_nothing_is_not_proven)
+{
+        const PolicySettings settings = three_times();
+        Gate g;
+
+        gate_init(&g, &settings);
+        ck_assert_uint_eq(replies_that_come(&g, g.clients[0], 1, 1000), 0);
+        ck_assert_uint_eq(replies_that_come(&g, g.clients[0], 1, 1000), 0);
+        ck_assert_uint_eq(replies_that_come(&g, g.clients[0], 2, 1000), 1); /* 384 bytes of his, three times */
+        ck_assert_uint_eq(replies_that_come(&g, g.clients[0], 2, 1000), 2);
+        world_done(&g.w);
+}
+END_TEST
+
 /* A train loses its end, and nothing behind it goes before it. */
 START_TEST(a_train_loses_its_end)
 {
@@ -437,4 +452,4 @@ WORLD_SUITE("admission", unreplied_ones_make_way_for_each_other, an_answer_makes
             nobody_makes_way_for_a_name_that_is_full, one_address_is_held_up, all_together_are_held_up,
             who_may_not_come, who_may_not_come_any_more, who_may_not_come_back,
             who_has_sent_once_gets_no_more_than_three_times_that, who_answers_gets_all, who_sends_twice_is_not_proven,
-            a_train_loses_its_end, no_limit_no_loss)
+            who_got_nothing_is_not_proven, a_train_loses_its_end, no_limit_no_loss)

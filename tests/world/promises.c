@@ -255,7 +255,7 @@ static Verdict to_home(Promises *p, unsigned client, unsigned place, size_t size
         }
         follow(p, s);
         forwarded(p, s, FORWARD, size, number);
-        s->proven |= s->age == SESSION_ASSURED;
+        s->proven |= s->traffic[REPLY].datagrams > 0;
         s->traffic[FORWARD].last = p->now;
         use(p, s);
         return VERDICT_FORWARDED;
