@@ -2,7 +2,7 @@
 /*
  * Believes: under a flood of forged sources a newcomer's best hope is to be let in at all and to stay until his answer
  * comes; so unreplied sessions make way in order of their last use, but none before it had time for an answer, and none
- * in vain.
+ * in vain. That time begins with its first datagram: otherwise whoever asks on and on would hold all places for ever.
  */
 #include "relay/admission.h"
 
@@ -44,7 +44,7 @@ static Verdict make_room(Relay *relay, Policy *policy, usec_t now)
         if (!unreplied && !quota_full(&policy->quota) && !quota_full(&relay->quota))
                 return VERDICT_FORWARDED;
         oldest = is_over(relay, policy) ? NULL : who_makes_way(relay, policy);
-        if (!oldest || usec_sub(now, oldest->record.last_use) < ADMISSION_CHANCE)
+        if (!oldest || usec_sub(now, oldest->record.opened) < ADMISSION_CHANCE)
                 return unreplied ? VERDICT_UNREPLIED_FULL : VERDICT_TABLE_FULL;
         session_close(relay, oldest, SESSION_REPLACED, now);
         return VERDICT_FORWARDED;

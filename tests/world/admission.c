@@ -90,6 +90,29 @@ START_TEST(unreplied_ones_make_way_for_each_other)
 }
 END_TEST
 
+/* To be used again and again keeps nobody's place: his chance was when he came. */
+START_TEST(a_stranger_cannot_stay_by_asking_again)
+{
+        PolicySettings settings = world_settings;
+        Gate g;
+
+        settings.max_unreplied = 3;
+        gate_init(&g, &settings);
+        for (int i = 0; i < 3; i++)
+                come_in(&g, g.clients[i]);
+        g.w.now += ADMISSION_CHANCE;
+        for (int i = 0; i < 3; i++)
+                come_in(&g, g.clients[i]);
+        (void)world_round(&g.w, g.clients[3], g.home, "in the place of the first");
+        ck_assert_uint_eq(n_ended(&g, SESSION_REPLACED), 1);
+        come_in(&g, g.clients[0]);
+        come_in(&g, g.clients[1]);
+        come_in(&g, g.clients[2]);
+        stay_out(&g, g.clients[4], VERDICT_UNREPLIED_FULL); /* the first has come anew */
+        world_done(&g.w);
+}
+END_TEST
+
 /* Who is answered gives his place among the unreplied ones back. */
 START_TEST(an_answer_makes_room)
 {
@@ -447,9 +470,9 @@ START_TEST(no_limit_no_loss)
 }
 END_TEST
 
-WORLD_SUITE("admission", unreplied_ones_make_way_for_each_other, an_answer_makes_room, no_assured_one_makes_way,
-            strangers_make_way_for_another_name, the_oldest_stranger_of_all_makes_way, nobody_makes_way_for_nobody,
-            nobody_makes_way_for_a_name_that_is_full, one_address_is_held_up, all_together_are_held_up,
-            who_may_not_come, who_may_not_come_any_more, who_may_not_come_back,
-            who_has_sent_once_gets_no_more_than_three_times_that, who_answers_gets_all, who_sends_twice_is_not_proven,
-            who_got_nothing_is_not_proven, a_train_loses_its_end, no_limit_no_loss)
+WORLD_SUITE("admission", unreplied_ones_make_way_for_each_other, a_stranger_cannot_stay_by_asking_again,
+            an_answer_makes_room, no_assured_one_makes_way, strangers_make_way_for_another_name,
+            the_oldest_stranger_of_all_makes_way, nobody_makes_way_for_nobody, nobody_makes_way_for_a_name_that_is_full,
+            one_address_is_held_up, all_together_are_held_up, who_may_not_come, who_may_not_come_any_more,
+            who_may_not_come_back, who_has_sent_once_gets_no_more_than_three_times_that, who_answers_gets_all,
+            who_sends_twice_is_not_proven, who_got_nothing_is_not_proven, a_train_loses_its_end, no_limit_no_loss)

@@ -652,7 +652,7 @@ static usec_t some_time(Trial *t)
                 span = s ? until(t, promises_deadline(&t->promises)) : 0;
                 break;
         case 4:
-                span = s ? until(t, s->last_use + USEC_PER_SEC) : 0;
+                span = s ? until(t, s->opened + USEC_PER_SEC) : 0;
                 break;
         case 5:
                 span = s ? until(t, s->traffic[FORWARD].last + name->settings.reply_refresh) : 0;

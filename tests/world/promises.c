@@ -178,7 +178,7 @@ static Verdict make_room(Promises *p, int name)
 
         if (has_room(p, name, SESSION_UNREPLIED, 0, 0))
                 return VERDICT_FORWARDED;
-        if (!gone || p->now - gone->last_use < CHANCE || !has_room(p, name, SESSION_UNREPLIED, own ? 1 : 0, 1))
+        if (!gone || p->now - gone->opened < CHANCE || !has_room(p, name, SESSION_UNREPLIED, own ? 1 : 0, 1))
                 return promises_count(p, name, SESSION_UNREPLIED) >= p->names[name].settings.max_unreplied
                                        ? VERDICT_UNREPLIED_FULL
                                        : VERDICT_TABLE_FULL;
