@@ -45,9 +45,9 @@ Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t 
 
 /*
  * Opens it again from the record of an earlier process, with its sockets (owned; -EBADF: it is lost, and one on the
- * same port takes its place). Believes nothing of the record but its seal. To be called with the last used first. 0; or
- * negative errno: -EBADMSG: no session can be so; -EEXIST: its flow has one; -EDQUOT: a limit; -EADDRINUSE: somebody
- * has the port; or what the kernel says.
+ * same port takes its place). Believes nothing of the record but its seal. To be called with the last used of an age
+ * first. 0; or negative errno: -EBADMSG: no session can be so; -EEXIST: its flow has one; -EDQUOT: a limit;
+ * -EADDRINUSE: somebody has the port; or what the kernel says.
  */
 int session_adopt(Relay *relay, Listener *listener, const SessionRecord *record, int fd, int beside, usec_t now,
                   Session **ret);

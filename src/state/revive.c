@@ -203,11 +203,16 @@ void revivals_match(Revival *revivals, unsigned n, LegPool *pool)
                                 revivals[k].items[i].beside = leg_pool_take_beside(pool, revivals[k].items[i].fd);
 }
 
-/* The last used first: where there is room for fewer, the idle ones are lost. Of two of a flow, the younger image's. */
-static int by_last_use(const void *a, const void *b)
+/*
+ * Who was answered, then strangers, of both the last used first: where there is room for fewer, the others are lost. Of
+ * two of a flow, the younger image's.
+ */
+static int by_merit(const void *a, const void *b)
 {
         const RevivalItem *one = a, *two = b;
 
+        if (one->record.age != two->record.age)
+                return one->record.age < two->record.age ? 1 : -1;
         if (one->record.last_use != two->record.last_use)
                 return one->record.last_use < two->record.last_use ? 1 : -1;
         return (one->nth > two->nth) - (one->nth < two->nth);
@@ -230,7 +235,7 @@ static RevivalLoss loss_of(int r, bool unread)
 void revival_adopt(Revival *revival, Relay *relay, Keeper *keeper, usec_t now)
 {
         if (revival->n > 0)
-                qsort(revival->items, revival->n, sizeof(RevivalItem), by_last_use);
+                qsort(revival->items, revival->n, sizeof(RevivalItem), by_merit);
         for (size_t i = 0; i < revival->n; i++) {
                 RevivalItem *item = &revival->items[i];
                 Listener *listener = relay->listeners[item->record.flow.listener];

@@ -359,7 +359,13 @@ static bool comes_back(Promises *p, Promised *s)
         return true;
 }
 
-/* The last used first, as long as there is room. Books and buckets are a process's own: they begin anew. */
+static bool comes_before(const Promised *a, const Promised *b)
+{
+        return a->age != b->age ? a->age == SESSION_ASSURED : used_before(b, a);
+}
+
+/* Who was answered, and the last used, first, as long as there is room. Books and buckets are a process's own: they
+ * begin anew. */
 void promises_restart(Promises *p)
 {
         Promised before[N_FLOWS], *next;
@@ -377,7 +383,7 @@ void promises_restart(Promises *p)
         for (unsigned n = 0;; n++) {
                 next = NULL;
                 for (unsigned i = 0; i < N_FLOWS; i++)
-                        if (before[i].open && (!next || used_before(next, &before[i])))
+                        if (before[i].open && (!next || comes_before(&before[i], next)))
                                 next = &before[i];
                 if (!next)
                         break;

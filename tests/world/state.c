@@ -859,6 +859,32 @@ START_TEST(lowered_limits_cost_what_is_too_much)
 }
 END_TEST
 
+/* Whoever was answered goes before strangers, however lately these have asked. */
+START_TEST(lowered_limits_cost_strangers_first)
+{
+        char got[100];
+        Address leg;
+        int friend;
+        Site s;
+
+        site_init(&s);
+        site_start(&s);
+        friend = client_new(NULL, &s.listener);
+        leg = site_round(&s, friend, "friend");
+        for (int i = 0; i < 10; i++) {
+                peer_send(client_new(NULL, &s.listener), "stranger", 8);
+                ck_assert_uint_eq(peer_receive(&s.w, s.home, got, sizeof(got), NULL), 8);
+        }
+        site_await(&s, &s.shared->n_parked, 11);
+        site_kill(&s);
+        s.settings.max_sessions = 6;
+        site_start(&s);
+        check_losses(&s, LOSS_LIMIT, 5);
+        check_round(&s, friend, &leg);
+        site_done(&s);
+}
+END_TEST
+
 /* The image is complete, and what the old process does on its way out touches neither it nor the sockets. */
 START_TEST(nothing_gets_into_an_image_that_is_finished)
 {
@@ -1358,7 +1384,8 @@ WORLD_SUITE("state", sessions_outlive_sudden_deaths, replies_of_the_meantime_are
             what_is_closed_does_not_come_back, a_leg_that_moved_frees_its_port,
             a_leg_that_was_opened_again_frees_its_port, bound_sessions_keep_address_and_port,
             bound_sessions_outlive_their_sources, lowered_limits_cost_what_is_too_much,
-            nothing_gets_into_an_image_that_is_finished, ports_in_several_parcels_are_freed,
-            what_is_dead_leaves_the_queue, small_parcels_are_joined, a_steady_stream_does_not_fill_the_queue,
-            a_full_queue_makes_room_of_what_is_dead, a_socket_goes_to_whose_it_is, one_beside_a_leg_is_none,
-            what_is_not_wanted_any_more_holds_no_port, what_came_while_it_was_not_wanted_is_gone)
+            lowered_limits_cost_strangers_first, nothing_gets_into_an_image_that_is_finished,
+            ports_in_several_parcels_are_freed, what_is_dead_leaves_the_queue, small_parcels_are_joined,
+            a_steady_stream_does_not_fill_the_queue, a_full_queue_makes_room_of_what_is_dead,
+            a_socket_goes_to_whose_it_is, one_beside_a_leg_is_none, what_is_not_wanted_any_more_holds_no_port,
+            what_came_while_it_was_not_wanted_is_gone)
