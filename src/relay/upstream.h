@@ -20,8 +20,8 @@ typedef struct UpstreamKind {
         const char *name;
 
         /*
-         * Gives a new session its leg, where there is a way (upstream_way()); *ret_source: the leg's own address. VERDICT_FORWARDED: open; else why not, and
-         * the leg holds nothing.
+         * Gives a new session its leg, where there is a way (upstream_way()); *ret_source: the leg's own address.
+         * VERDICT_FORWARDED: open; else why not, and the leg holds nothing.
          */
         Verdict (*open)(Upstream *upstream, const Flow *flow, Leg *leg, Address *ret_source);
 
