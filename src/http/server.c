@@ -2,11 +2,13 @@
 /*
  * Believes (libmicrohttpd 0.9.75): its own timeout counts inactivity only, so that one byte a second outlives it: the
  * time for the whole is kept here. MHD_get_timeout() is in milliseconds from now. A suspended connection must be
- * resumed before its daemon is stopped. With no place left it stops listening, and listens again not when a place
- * becomes free but when it has its next turn: it is given one.
+ * resumed before its daemon is stopped. With no place left, or no descriptor for whoever comes, it stops listening, and
+ * listens again not when a connection ends but when it has its next turn: it is given one. With no descriptor for the
+ * first connection it goes on listening and would be called again at once: it is given a rest.
  */
 #include <errno.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -27,7 +29,9 @@ enum { TIMER_ACCURACY = 1 }; /* µs */
 typedef struct Listening {
         HttpServer *server;
         struct MHD_Daemon *daemon;
+        int fd; /* libmicrohttpd's */
         bool tcp;
+        bool ended; /* in the last turn, some connection */
         unsigned n_connections;
         sd_event_source *io, *timer;
         struct Listening *next;
@@ -128,25 +132,43 @@ static void listening_worked(void *userdata)
                 make_way_no_more(server);
 }
 
+/* As long as there is no descriptor, or no memory, for a first connection. */
+#define REFUSED_REST (100 * USEC_PER_MSEC)
+
+static bool first_is_refused(const Listening *listening)
+{
+        struct pollfd waits = {.fd = listening->fd, .events = POLLIN};
+
+        return listening->n_connections == 0 && poll(&waits, 1, 0) > 0;
+}
+
+/* When there is to be another turn, though nothing happens; µs from now. */
+static usec_t next_turn(const Listening *listening)
+{
+        MHD_UNSIGNED_LONG_LONG milliseconds;
+
+        if (listening->ended)
+                return 0;
+        return MHD_get_timeout(listening->daemon, &milliseconds) == MHD_YES ? milliseconds * USEC_PER_MSEC : USEC_NEVER;
+}
+
 static void listening_turn(void *userdata)
 {
         Listening *listening = userdata;
-        MHD_UNSIGNED_LONG_LONG milliseconds;
-        bool full = listening->n_connections >= HTTP_CONNECTIONS_MAX;
+        bool refused;
+        usec_t next;
 
         if (listening->server->closed)
                 return;
+        listening->ended = false;
         make_way(listening->server);
         (void)MHD_run(listening->daemon);
-        if (full && listening->n_connections < HTTP_CONNECTIONS_MAX)
-                (void)MHD_run(listening->daemon);
         make_way_no_more(listening->server);
-        if (MHD_get_timeout(listening->daemon, &milliseconds) != MHD_YES) {
-                (void)sd_event_source_set_enabled(listening->timer, SD_EVENT_OFF);
-                return;
-        }
-        (void)sd_event_source_set_time_relative(listening->timer, milliseconds * USEC_PER_MSEC);
-        (void)sd_event_source_set_enabled(listening->timer, SD_EVENT_ONESHOT);
+        refused = !listening->ended && first_is_refused(listening);
+        next = refused ? REFUSED_REST : next_turn(listening);
+        (void)sd_event_source_set_enabled(listening->io, refused ? SD_EVENT_OFF : SD_EVENT_ON);
+        (void)sd_event_source_set_time_relative(listening->timer, next);
+        (void)sd_event_source_set_enabled(listening->timer, next == USEC_NEVER ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
 
 /* --- answering --- */
@@ -322,11 +344,8 @@ static void on_connection(void *userdata, struct MHD_Connection *mhd, void **sta
         HttpServer *server = listening->server;
         Connection *connection = *state;
 
-        if (code == MHD_CONNECTION_NOTIFY_STARTED)
-                listening->n_connections++;
-        else
-                listening->n_connections--;
         if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+                listening->n_connections++;
                 connection = calloc(1, sizeof(Connection));
                 if (!connection)
                         return;
@@ -335,7 +354,11 @@ static void on_connection(void *userdata, struct MHD_Connection *mhd, void **sta
                 list_append(&server->connections, &connection->node);
                 *state = connection;
                 deadline_arm(server);
-        } else if (connection) {
+                return;
+        }
+        listening->n_connections--;
+        listening->ended = true;
+        if (connection) {
                 list_remove(&server->connections, &connection->node);
                 free(connection);
                 *state = NULL;
@@ -403,6 +426,7 @@ int http_server_listen(HttpServer *server, int fd)
         if (!listening)
                 return -ENOMEM;
         listening->server = server;
+        listening->fd = fd;
         listening->tcp = sd_is_socket(fd, AF_UNIX, SOCK_STREAM, -1) <= 0;
         r = listening_start(listening, fd);
         if (r < 0) {
