@@ -430,6 +430,8 @@ int http_server_listen(HttpServer *server, int fd)
         listening->tcp = sd_is_socket(fd, AF_UNIX, SOCK_STREAM, -1) <= 0;
         r = listening_start(listening, fd);
         if (r < 0) {
+                if (listening->daemon)
+                        (void)MHD_quiesce_daemon(listening->daemon); /* or it would close what is still the caller's */
                 (void)listening_free(listening);
                 return r;
         }
