@@ -91,15 +91,20 @@ static uint64_t parcel_of(const Keeper *keeper, const Session *session)
         return keeper->next - (uint32_t)((uint32_t)keeper->next - session->parcel);
 }
 
-/* Throws away the oldest parcels, as long as none that lives is in them. */
-static void drop_dead_parcels(Keeper *keeper)
+/* Throws away the oldest parcels, as long as none that lives is in them. 0 or negative errno. */
+static int drop_dead_parcels(Keeper *keeper)
 {
         uint64_t alive = keeper->parked.first ? parcel_of(keeper, session_of(keeper->parked.first)) : keeper->next;
 
-        while (keeper->first < alive && parcel_drop(&keeper->queue) >= 0) {
+        while (keeper->first < alive) {
+                int r = parcel_drop(&keeper->queue);
+
+                if (r < 0)
+                        return r;
                 keeper->n_entries -= keeper->sizes[keeper->first % ELEMENTSOF(keeper->sizes)];
                 keeper->first++;
         }
+        return 0;
 }
 
 static bool has_beside(const Session *session)
@@ -198,7 +203,7 @@ static void unpark_oldest(Keeper *keeper)
         }
         counter_set(&keeper->n_parked, counter_get(&keeper->n_parked) - n);
         counter_add(&keeper->n_fresh, n);
-        drop_dead_parcels(keeper);
+        (void)drop_dead_parcels(keeper);
 }
 
 /*
@@ -207,21 +212,21 @@ static void unpark_oldest(Keeper *keeper)
  */
 void keeper_turn(Keeper *keeper, usec_t now)
 {
-        int r = 0;
+        int r = 0, dropped;
 
         keeper->due = USEC_NEVER;
         if (keeper->header->clean) /* the queue is the next process's */
                 return;
         if (is_stale(keeper) && keeper->parked.first)
                 r = park(keeper, &keeper->parked);
-        drop_dead_parcels(keeper);
+        dropped = drop_dead_parcels(keeper);
         if (r >= 0 && keeper->fresh.first)
                 r = park_fresh(keeper);
         if (r < 0 && keeper->n_entries > keeper->n_living) {
                 unpark_oldest(keeper);
                 due_by(keeper, usec_add(now, KEEPER_PARK_WITHIN));
         } else if (keeper->fresh.first || is_stale(keeper))
-                due_by(keeper, r < 0 ? usec_add(now, RETRY_AFTER) : now);
+                due_by(keeper, r < 0 || dropped < 0 ? usec_add(now, RETRY_AFTER) : now);
 }
 
 void keeper_park_all(Keeper *keeper, usec_t now)
