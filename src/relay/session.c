@@ -107,8 +107,8 @@ static Session *session_new(Relay *relay, Listener *listener, usec_t now)
         return session;
 }
 
-/* Its leg is watched and it counts, or the leg is closed. 0, -EDQUOT: a sibling was quicker; or what the kernel says.
- */
+/* Its leg is watched and it counts, or its sockets are closed. 0, -EDQUOT: a sibling was quicker; or what the kernel
+ * says. */
 static int session_join(Relay *relay, Session *session, SessionAge age, usec_t now)
 {
         Policy *policy = session->listener->policy;
@@ -118,6 +118,7 @@ static int session_join(Relay *relay, Session *session, SessionAge age, usec_t n
                 beside_follow(relay, session, now);
                 return 0;
         }
+        beside_close(relay, session); /* that of an adopted one */
         watch_set_remove(&relay->watches, &session->leg.watch);
         policy->upstream.kind->close(&policy->upstream, &session->leg);
         return r < 0 ? r : -EDQUOT;
