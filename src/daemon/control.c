@@ -551,6 +551,7 @@ static void control_apply(Control *control)
 static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
         Control *control = userdata;
+        char no_memory[] = "out of memory\n";
         _cleanup_free_ char *text = NULL;
         size_t size;
         FILE *problems;
@@ -571,10 +572,10 @@ static int on_reload_signal(sd_event_source *source, const struct signalfd_sigin
                 say(control, SENTENCE_RELOADED, NULL);
                 warn_of_unused_sections(control);
         } else {
-                char *rest = text;
+                char *rest = text ? text : no_memory; /* not even for the text */
 
                 drain_targets(control); /* a mistake elsewhere does not keep anybody there */
-                status_note_trouble(&control->status, text);
+                status_note_trouble(&control->status, rest);
                 for (const char *line; (line = strsep(&rest, "\n")) && *line;)
                         say(control, SENTENCE_RELOAD_FAILED, line);
         }
