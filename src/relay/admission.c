@@ -5,6 +5,7 @@
  * in vain. That time begins with its first datagram: otherwise whoever asks on and on would hold all places for ever.
  */
 #include "relay/admission.h"
+#include "wire/udp.h"
 
 /* The unreplied session of this worker that was not used for the longest time, or NULL. */
 static Session *oldest_unreplied(const Policy *policy)
@@ -50,10 +51,20 @@ static Verdict make_room(Relay *relay, Policy *policy, usec_t now)
         return VERDICT_FORWARDED;
 }
 
-/* Its answers would come in here again. */
-static bool is_ourselves(const Listener *listener, const Flow *flow)
+/* Its answers would come in here again, by this listener or by another one. */
+static bool is_ourselves(const Relay *relay, const Flow *flow)
 {
-        return flow->client.s_addr == flow->local.s_addr && flow->client_port == listener->bound.port;
+        const Address client = {.family = AF_INET, .v4 = flow->client, .port = flow->client_port};
+        bool anywhere = false;
+
+        for (uint16_t i = 0; i < relay->n_listeners; i++) {
+                const Address *bound = &relay->listeners[i]->bound;
+
+                if (address_equal(bound, &client))
+                        return true;
+                anywhere = anywhere || (bound->v4.s_addr == INADDR_ANY && bound->port == client.port);
+        }
+        return anywhere && udp_is_local(&client, false);
 }
 
 Verdict admission_ask(Relay *relay, Listener *listener, const Flow *flow, const Datagram *first, usec_t now)
@@ -66,7 +77,7 @@ Verdict admission_ask(Relay *relay, Listener *listener, const Flow *flow, const 
                 return VERDICT_BAD_SOURCE;
         if (!filter_allows(policy->filter, flow->client))
                 return VERDICT_NOT_ALLOWED;
-        if (is_ourselves(listener, flow) || echo_hear(&relay->echo, first))
+        if (echo_hear(&relay->echo, first))
                 return VERDICT_LOOP;
         way = upstream_way(&policy->upstream);
         if (way != VERDICT_FORWARDED)
@@ -76,6 +87,8 @@ Verdict admission_ask(Relay *relay, Listener *listener, const Flow *flow, const 
                 return VERDICT_CLIENT_LIMIT;
         if (!rate_take(policy->new_sessions, &settings->new_sessions, now))
                 return VERDICT_NEW_SESSION_LIMIT;
+        if (is_ourselves(relay, flow)) /* which may ask the kernel: not for each datagram of a flood */
+                return VERDICT_LOOP;
         return make_room(relay, policy, now);
 }
 

@@ -235,16 +235,44 @@ class Loops(Strangers):
         wait_until(lambda: self.answered(client))
         self.assertTrue(upstream.received)
 
-    def test_the_relay_as_its_own_client(self):
+    def check_own(self, source, port, target):
         """Forged: the answer would come in again, and be answered again."""
-        upstream = self.upstream()
-        self.begin(upstream)
         with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
             for _ in range(5):
-                sock.sendto(forge('127.0.0.1', self.port, '127.0.0.1', self.port, b'round'), ('127.0.0.1', 0))
-        wait_until(lambda: self.verdict('loop') == 5)
-        self.assertEqual(upstream.received, [])
+                sock.sendto(forge(source, port, target, self.port, b'round'), ('127.0.0.1', 0))
+        wait_until(lambda: self.loops() == 5)
+        self.assertEqual(self.own.received, [])
         self.ask(self.from_('127.0.0.1'))
+
+    def loops(self):
+        return sum(int(value) for key, value in world.metrics(self.http).items()
+                   if key.startswith('udp46_verdicts_total') and 'verdict="loop"' in key)
+
+    def begin_on(self, *listeners):
+        self.own = self.upstream()
+        listen = [word for listener in listeners for word in ('--listen', listener)]
+        self.daemon = self.start(*listen, '--metrics.enabled', '--metrics.listen', f'127.0.0.1:{self.http}',
+                                 config=f'[Relay]\nUpstream={self.own.name}\n')
+        self.daemon.wait_line('<6>starting udp46 ')
+
+    def test_the_relay_as_its_own_client(self):
+        self.begin_on(f'127.0.0.1:{self.port}')
+        self.check_own('127.0.0.1', self.port, '127.0.0.1')
+
+    def test_the_relay_as_its_own_client_at_another_address(self):
+        """It listens on all of them."""
+        self.begin_on(f'0.0.0.0:{self.port}')
+        self.check_own('127.0.0.5', self.port, '127.0.0.6')
+
+    def test_one_listener_as_the_client_of_another(self):
+        other = next_port()
+        self.begin_on(f'127.0.0.1:{self.port}', f'127.0.0.2:{other}')
+        self.check_own('127.0.0.2', other, '127.0.0.1')
+
+    def test_the_port_of_a_listener_is_anybodys(self):
+        """Many clients have the same port on both sides."""
+        self.begin_on(f'127.0.0.1:{self.port}', f'127.0.0.2:{self.port}')
+        self.ask(self.from_('127.0.0.3', self.port))
 
 
 class RoundTrips(Strangers):
