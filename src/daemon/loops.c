@@ -42,7 +42,6 @@ struct Loops {
         int fd; /* -EBADF: none */
         unsigned asked, n_asked;
         Address address;
-        uint64_t n_echoes; /* before it */
         WorkerOrder expect;
         LoopsEntry entries[];
 };
@@ -158,7 +157,6 @@ static void begin(Loops *loops, unsigned i, usec_t now)
                 return;
         loops->asked = i;
         loops->n_asked = 0;
-        loops->n_echoes = workers_n_echoes(loops->workers);
         randombytes_buf(loops->expect.echo, ECHO_BYTES);
         (void)workers_order(loops->workers, &loops->expect); /* who takes none is found by the watchdog */
         ask(loops);
@@ -193,7 +191,7 @@ void loops_look(Loops *loops, usec_t now)
                 look_at_place(loops, &loops->places[i], &workers_places(loops->workers)[i]);
         if (loops->fd < 0)
                 begin_next(loops, now);
-        else if (workers_n_echoes(loops->workers) != loops->n_echoes)
+        else if (workers_n_echoes(loops->workers) > 0)
                 end(loops, true);
         else if (loops->n_asked < TIMES_ASKED)
                 ask(loops);

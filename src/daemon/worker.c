@@ -140,8 +140,7 @@ static void worker_obey(Worker *worker, const WorkerOrder *order)
                 policy_set_filter(worker->relay->policies[order->policy], order->filter);
                 break;
         case WORKER_EXPECT_ECHO:
-                memcpy(worker->relay->echo.bytes, order->echo, ECHO_BYTES);
-                worker->relay->echo.expected = true;
+                echo_expect(&worker->relay->echo, order->echo);
                 break;
         case WORKER_RESTORE:
                 answer.revival = order->revival;

@@ -84,7 +84,7 @@ bool workers_order(Workers *workers, const WorkerOrder *order);
 /* So many legs may have a port that the kernel chose. */
 void workers_set_host_ports(Workers *workers, uint64_t n);
 
-/* How often what they were told to expect (WORKER_EXPECT_ECHO) came in. */
+/* How often what they were last told to expect (WORKER_EXPECT_ECHO) came in. */
 uint64_t workers_n_echoes(const Workers *workers);
 
 /*

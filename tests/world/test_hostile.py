@@ -410,6 +410,41 @@ class Reasons(Strangers):
         self.assertEqual(len(set(questions)), 1)
         self.assertEqual(self.daemon.find('leads back'), [])
 
+    def test_an_old_question_is_no_answer(self):
+        """Whoever has seen one, and repeats it while the next goes out to workers that are late."""
+        upstream = self.upstream(answer=lambda data: None)
+        self.begin(upstream, 'ClientLimitBurst=0')
+
+        def questions():
+            return list(dict.fromkeys(data for data, _ in upstream.received if len(data) == 16))
+
+        def come(second):
+            for i in range(1, 60):
+                self.from_(f'127.{second}.1.{i}').send(b'hello?')
+
+        come(1)
+        old = wait_until(questions, 10)[0]
+        time.sleep(4)  # it is over
+        for task in pathlib.Path(f'/proc/{self.daemon.process.pid}/task').iterdir():
+            if (task / 'comm').read_text('ascii').strip() == 'udp46-worker':
+                os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
+                os.sched_setaffinity(int(task.name), {0})
+        hog = subprocess.Popen(['/usr/bin/python3', '-c', 'import os\nos.sched_setaffinity(0, {0})\nwhile True: pass'])
+        self.addCleanup(hog.wait)
+        self.addCleanup(hog.kill)
+        client, second, end = self.from_('127.0.9.9'), 2, time.monotonic() + 15
+        while len(questions()) < 2 and time.monotonic() < end:
+            come(second)
+            second += 1
+            for _ in range(500):
+                for _ in range(20):
+                    client.send(old)
+                time.sleep(0.001)
+        hog.kill()
+        self.assertEqual(len(questions()), 2)
+        time.sleep(2)
+        self.assertEqual(self.daemon.find('leads back'), [])
+
     def test_clients_who_are_answered_are_no_reason(self):
         """A service that serves never hears anything but its clients, however many come at once."""
         upstream = self.upstream()
