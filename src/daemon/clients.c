@@ -96,10 +96,13 @@ static void complain(Networks *of, unsigned line, const char *text, const char *
 
 static int take_line(void *userdata, unsigned number, char *line, const char *why)
 {
+        size_t length = strcspn(line, "#;");
         Networks *to = userdata;
         Network network;
 
-        line[strcspn(line, "#; \t")] = '\0';
+        while (length > 0 && strchr(" \t", line[length - 1]))
+                length--;
+        line[length] = '\0';
         if (!why && !*line)
                 return 0;
         if (!why && network_parse(line, &network, &why) >= 0) {

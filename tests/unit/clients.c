@@ -113,6 +113,17 @@ START_TEST(mistakes_are_told_by_line)
 }
 END_TEST
 
+/* Somebody meant both to be kept out. */
+START_TEST(two_in_one_line_are_a_mistake)
+{
+        put(LIST, "192.0.2.1 198.51.100.7 # two\n192.0.2.2\t# one\n");
+        add_file(&denied, LIST);
+        ck_assert_int_eq(make(), 1);
+        ck_assert_msg(strstr(said, "/list:1: 192.0.2.1 198.51.100.7: expected an IPv4 address"), "%s", said);
+        done();
+}
+END_TEST
+
 START_TEST(a_byte_that_is_no_text)
 {
         unit_write(LIST, "192.0.2.1\n192.0.2.2\0x\n", 22);
@@ -173,5 +184,5 @@ END_TEST
 
 UNIT_SUITE("daemon/clients", UNIT_TEST(lines_and_files_add_up), UNIT_TEST(an_empty_value_takes_back),
            UNIT_TEST(an_empty_file_lets_nobody_in), UNIT_TEST(mistakes_are_told_by_line),
-           UNIT_TEST(a_byte_that_is_no_text), UNIT_TEST(files_that_cannot_be_read),
-           UNIT_TEST(a_list_of_all_there_can_be), UNIT_TEST(too_many_in_one_line))
+           UNIT_TEST(two_in_one_line_are_a_mistake), UNIT_TEST(a_byte_that_is_no_text),
+           UNIT_TEST(files_that_cannot_be_read), UNIT_TEST(a_list_of_all_there_can_be), UNIT_TEST(too_many_in_one_line))
