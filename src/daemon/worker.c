@@ -145,6 +145,7 @@ static void worker_obey(Worker *worker, const WorkerOrder *order)
         case WORKER_RESTORE:
                 answer.revival = order->revival;
                 revival_adopt(answer.revival, worker->relay, worker->keeper, clock_monotonic());
+                (void)pthread_barrier_wait(order->all); /* or strangers get the places of others */
                 (void)mailbox_post(worker->answers, &answer);
                 break;
         case WORKER_LIST:

@@ -5,6 +5,8 @@
  * control thread gives orders and gets answers by mailbox. The relay belongs to the worker's thread from worker_start()
  * until its thread has ended; meanwhile others read only the relay's Counters.
  */
+#include <pthread.h>
+
 #include "base/log.h"
 #include "relay/listing.h"
 #include "relay/relay.h"
@@ -37,7 +39,10 @@ typedef struct WorkerOrder {
                 Filter *filter;   /* likewise */
                 uint8_t echo[ECHO_BYTES];
                 Listing *listing; /* the worker's until it answers */
-                Revival *revival; /* likewise */
+                struct {
+                        Revival *revival;       /* likewise */
+                        pthread_barrier_t *all; /* have adopted theirs: before that none serves */
+                };
         };
 } WorkerOrder;
 

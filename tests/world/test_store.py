@@ -20,6 +20,7 @@ import time
 import urllib.request
 
 import test_daemon as world
+import test_hostile
 from test_daemon import fields, next_port, wait_until
 
 # struct ImageHeader, src/state/image.h
@@ -241,6 +242,24 @@ class Store(Keeping):
         self.assertEqual(answer(old), b'two')
         self.assertEqual(answer(self.client(listener.getsockname()[1])), b'one')
         self.assertEqual(daemon.find('upstream resolved'), [])
+
+    def test_strangers_take_nobodys_place_meanwhile(self):
+        """A worker that is ready before another one leaves the places alone that this one's sessions are about to take."""
+        self.up.answer = lambda data: data if data.startswith(b'client') else None
+        sockets = self.shared(2)
+        config = self.config + 'MaxSessions=1000\nNewSessionLimitBurst=0\n'
+        daemon = self.serve(*sockets, config=config)
+        clients = self.clients(900, sockets[0])
+        for _ in range(5):
+            forger = test_hostile.Forger(sockets[0].getsockname()[1], 2)
+            time.sleep(0.5)
+            self.kill(daemon)
+            daemon = self.serve(*sockets, config=config)
+            daemon.wait_line('<[56]>sessions restored .* lost=0 ')
+            forger.join()
+        self.assertEqual(json.loads(self.get('/debug/status'))['sessions'], 1000)
+        for i, client in enumerate(clients):
+            self.assertTrue(self.answered(client, b'client %d' % i, 1), i)
 
     def test_nothing_is_damaged(self):
         daemon, clients = self.damaged(lambda image: None)
