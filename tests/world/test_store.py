@@ -244,7 +244,7 @@ class Store(Keeping):
         self.assertEqual(daemon.find('upstream resolved'), [])
 
     def test_strangers_take_nobodys_place_meanwhile(self):
-        """A worker that is ready before another one leaves the places alone that this one's sessions are about to take."""
+        """A worker that is ready before another one leaves the places of this one's sessions alone."""
         self.up.answer = lambda data: data if data.startswith(b'client') else None
         sockets = self.shared(2)
         config = self.config + 'MaxSessions=1000\nNewSessionLimitBurst=0\n'
