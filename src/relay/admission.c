@@ -1,35 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Believes: under a flood of forged sources a newcomer's best hope is to be let in at all and to stay until his answer
- * comes; so unreplied sessions make way in order of their last use, but none before it had time for an answer, and none
- * in vain. That time begins with its first datagram: otherwise whoever asks on and on would hold all places for ever.
+ * comes; so who has not shown that he hears makes way, in order of last use, but none before he had time for an answer.
+ * That time begins with his first datagram: otherwise whoever asks on and on would hold all places for ever. Where a
+ * limit was lowered, each newcomer brings it about a little, though he is refused.
  */
 #include "relay/admission.h"
 #include "wire/udp.h"
 
-/* The unreplied session of this worker that was not used for the longest time, or NULL. */
-static Session *oldest_unreplied(const Policy *policy)
+/* The session of this worker's that was not used for the longest time, or NULL. */
+static Session *oldest_of(const Policy *policy, SessionStanding standing)
 {
-        ListNode *node = policy->idle[SESSION_UNREPLIED].first;
+        ListNode *node = policy->idle[standing].first;
 
         return node ? container_of(node, Session, idle) : NULL;
 }
 
-/* Would one that goes not be enough? Limits may be lowered. */
-static bool is_over(const Relay *relay, const Policy *policy)
+static Session *oldest_of_all(const Relay *relay, SessionStanding standing)
 {
-        return quota_over(&policy->unreplied) || quota_over(&policy->quota) || quota_over(&relay->quota);
-}
+        Session *oldest = NULL;
 
-/* Of this policy, or, if it has none and only all together are too many, of any. */
-static Session *who_makes_way(const Relay *relay, const Policy *policy)
-{
-        Session *oldest = oldest_unreplied(policy);
-
-        if (oldest || quota_full(&policy->quota) || !quota_full(&relay->quota))
-                return oldest;
         for (uint16_t i = 0; i < relay->n_policies; i++) {
-                Session *session = oldest_unreplied(relay->policies[i]);
+                Session *session = oldest_of(relay->policies[i], standing);
 
                 if (session && (!oldest || session->record.last_use < oldest->record.last_use))
                         oldest = session;
@@ -37,18 +29,40 @@ static Session *who_makes_way(const Relay *relay, const Policy *policy)
         return oldest;
 }
 
+/* Of this policy, or, if it has none and only all together are too many, of any. */
+static Session *who_makes_way(const Relay *relay, const Policy *policy)
+{
+        const SessionStanding last = quota_full(&policy->unreplied) ? STANDING_STRANGER : STANDING_ANSWERED;
+        const bool any = !quota_full(&policy->quota) && quota_full(&relay->quota);
+
+        for (SessionStanding standing = 0; standing <= last; standing++) {
+                Session *oldest = oldest_of(policy, standing);
+
+                if (!oldest && any)
+                        oldest = oldest_of_all(relay, standing);
+                if (oldest)
+                        return oldest;
+        }
+        return NULL;
+}
+
+static bool has_room(const Relay *relay, const Policy *policy)
+{
+        return !quota_full(&policy->unreplied) && !quota_full(&policy->quota) && !quota_full(&relay->quota);
+}
+
 static Verdict make_room(Relay *relay, Policy *policy, usec_t now)
 {
-        const bool unreplied = quota_full(&policy->unreplied);
+        const Verdict full = quota_full(&policy->unreplied) ? VERDICT_UNREPLIED_FULL : VERDICT_TABLE_FULL;
         Session *oldest;
 
-        if (!unreplied && !quota_full(&policy->quota) && !quota_full(&relay->quota))
+        if (has_room(relay, policy))
                 return VERDICT_FORWARDED;
-        oldest = is_over(relay, policy) ? NULL : who_makes_way(relay, policy);
+        oldest = who_makes_way(relay, policy);
         if (!oldest || usec_sub(now, oldest->record.opened) < ADMISSION_CHANCE)
-                return unreplied ? VERDICT_UNREPLIED_FULL : VERDICT_TABLE_FULL;
+                return full;
         session_close(relay, oldest, SESSION_REPLACED, now);
-        return VERDICT_FORWARDED;
+        return has_room(relay, policy) ? VERDICT_FORWARDED : full;
 }
 
 /* Its answers would come in here again, by this listener or by another one. */

@@ -6,7 +6,7 @@
  */
 #include "relay/relay.h"
 
-/* An unreplied session that was opened so long ago has had its chance, and may make way for another. */
+/* A session that was opened so long ago has had its chance to be proven, and may make way for another. */
 #define ADMISSION_CHANCE USEC_PER_SEC
 
 /*

@@ -16,6 +16,12 @@
  */
 typedef enum SessionAge { SESSION_UNREPLIED, SESSION_ASSURED, N_SESSION_AGES } SessionAge;
 
+/*
+ * How firmly a session has its place. Where there is no room, who was never answered goes for a newcomer; then who was
+ * answered and has said nothing since, for anybody may have forged his address; and never who has shown that he hears.
+ */
+typedef enum SessionStanding { STANDING_STRANGER, STANDING_ANSWERED, STANDING_PROVEN, N_STANDINGS } SessionStanding;
+
 typedef struct PolicySettings {
         usec_t timeouts[N_SESSION_AGES]; /* idle longer than this: closed */
         usec_t reply_refresh;            /* replies keep a session only this long after its client's last datagram */
@@ -40,5 +46,5 @@ typedef struct Policy {
         Filter *filter;               /* owned; who may come. NULL: everybody */
         uint16_t n_filters;           /* counts changes of it: sessions are asked again with their next datagram */
         Counter n_sessions[N_SESSION_AGES];
-        List idle[N_SESSION_AGES]; /* sessions in order of last use: the first is the next to expire */
+        List idle[N_STANDINGS]; /* sessions in order of last use: the first is the next to expire, and to make way */
 } Policy;

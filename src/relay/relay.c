@@ -253,8 +253,8 @@ static Session *policy_first(const Policy *policy)
 {
         Session *first = NULL;
 
-        for (SessionAge age = 0; age < N_SESSION_AGES; age++) {
-                ListNode *node = policy->idle[age].first;
+        for (SessionStanding standing = 0; standing < N_STANDINGS; standing++) {
+                ListNode *node = policy->idle[standing].first;
                 Session *session = node ? container_of(node, Session, idle) : NULL;
 
                 if (session && (!first || session_deadline(session) < session_deadline(first)))

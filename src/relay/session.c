@@ -51,30 +51,42 @@ const char *session_age_name(SessionAge age)
         return age_names[age];
 }
 
+SessionStanding session_standing(const SessionRecord *record)
+{
+        if (record->age == SESSION_UNREPLIED)
+                return STANDING_STRANGER;
+        return record->proven ? STANDING_PROVEN : STANDING_ANSWERED;
+}
+
+static List *idle_list(const Session *session)
+{
+        return &session->listener->policy->idle[session_standing(&session->record)];
+}
+
 /*
  * Where it belongs by its last use: at the end, or, if it is of an earlier process and another one was used later, at
  * the beginning; for of these the last used comes first.
  */
 static void session_enter_age(Session *session, SessionAge age)
 {
-        Policy *policy = session->listener->policy;
-        List *idle = &policy->idle[age];
-        ListNode *last = idle->last;
+        List *idle;
+        ListNode *last;
 
         session->record.age = (uint8_t)age;
+        idle = idle_list(session);
+        last = idle->last;
         if (last && container_of(last, Session, idle)->record.last_use > session->record.last_use)
                 list_prepend(idle, &session->idle);
         else
                 list_append(idle, &session->idle);
-        counter_add(&policy->n_sessions[age], 1);
+        counter_add(&session->listener->policy->n_sessions[age], 1);
 }
 
 static void session_leave_age(Session *session)
 {
-        Policy *policy = session->listener->policy;
-        Counter *n = &policy->n_sessions[session->record.age];
+        Counter *n = &session->listener->policy->n_sessions[session->record.age];
 
-        list_remove(&policy->idle[session->record.age], &session->idle);
+        list_remove(idle_list(session), &session->idle);
         counter_set(n, counter_get(n) - 1);
 }
 
@@ -287,7 +299,17 @@ void session_note_icmp(Session *session, const Icmp *icmp)
 static void session_refresh(Session *session, usec_t now)
 {
         session->record.last_use = now;
-        list_move_last(&session->listener->policy->idle[session->record.age], &session->idle);
+        list_move_last(idle_list(session), &session->idle);
+}
+
+/* Who sends after something has left for him hears us. */
+static void session_prove(Session *session)
+{
+        if (session->record.proven || session->record.traffic[REPLY].datagrams == 0)
+                return;
+        list_remove(idle_list(session), &session->idle);
+        session->record.proven = 1;
+        list_append(idle_list(session), &session->idle); /* it is being used */
 }
 
 static void note_asked(Session *session, bool sent, usec_t now)
@@ -307,7 +329,7 @@ static void note_asked(Session *session, bool sent, usec_t now)
 void session_touch_forward(Session *session, bool sent, usec_t now)
 {
         note_asked(session, sent, now);
-        session->record.proven |= session->record.traffic[REPLY].datagrams > 0;
+        session_prove(session);
         session->record.traffic[FORWARD].last = now;
         session_refresh(session, now);
         if (coarse(now) - session->heard >= coarse(DOUBT_AFTER)) {

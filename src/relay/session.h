@@ -29,7 +29,7 @@ struct Session {
         Trains reply_trains;   /* what the path to the client takes */
         Leg leg;
         ListNode parked; /* in its parcel */
-        ListNode idle;   /* in its policy's list of its age; after closing, in the relay's dead */
+        ListNode idle;   /* in its policy's list of its standing; after closing, in the relay's dead */
         Listener *listener;
         Beside *beside; /* owned; NULL: only the leg's peer is heard */
 };
@@ -45,8 +45,8 @@ Verdict session_open(Relay *relay, Listener *listener, const Flow *flow, usec_t 
 
 /*
  * Opens it again from the record of an earlier process, with its sockets (owned; -EBADF: it is lost, and one on the
- * same port takes its place). Believes nothing of the record but its seal. To be called with the last used of an age
- * first. 0; or negative errno: -EBADMSG: no session can be so; -EEXIST: its flow has one; -EDQUOT: a limit;
+ * same port takes its place). Believes nothing of the record but its seal. To be called with the last used of a
+ * standing first. 0; or negative errno: -EBADMSG: no session can be so; -EEXIST: its flow has one; -EDQUOT: a limit;
  * -EADDRINUSE: somebody has the port; or what the kernel says.
  */
 int session_adopt(Relay *relay, Listener *listener, const SessionRecord *record, int fd, int beside, usec_t now,
@@ -74,6 +74,8 @@ void session_note_icmp(Session *session, const Icmp *icmp);
 
 /* When it will be closed if nothing comes any more. */
 usec_t session_deadline(const Session *session);
+
+SessionStanding session_standing(const SessionRecord *record);
 
 const char *session_end_name(SessionEnd end);
 const char *session_age_name(SessionAge age);

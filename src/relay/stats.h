@@ -14,7 +14,7 @@
 /* Why a session ended. */
 typedef enum SessionEnd {
         SESSION_IDLE_TIMEOUT,
-        SESSION_REPLACED, /* unreplied, and somebody else had no room */
+        SESSION_REPLACED, /* its client had not shown that he hears, and somebody else had no room */
         SESSION_DENIED,   /* its client may not come any more */
         SESSION_SHUTDOWN,
         N_SESSION_ENDS

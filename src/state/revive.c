@@ -204,15 +204,16 @@ void revivals_match(Revival *revivals, unsigned n, LegPool *pool)
 }
 
 /*
- * Who was answered, then strangers, of both the last used first: where there is room for fewer, the others are lost. Of
- * two of a flow, the younger image's.
+ * By standing, and the last used first: where there is room for fewer, the others are lost. Of two of a flow, the
+ * younger image's.
  */
 static int by_merit(const void *a, const void *b)
 {
         const RevivalItem *one = a, *two = b;
+        const SessionStanding first = session_standing(&one->record), second = session_standing(&two->record);
 
-        if (one->record.age != two->record.age)
-                return one->record.age < two->record.age ? 1 : -1;
+        if (first != second)
+                return first < second ? 1 : -1;
         if (one->record.last_use != two->record.last_use)
                 return one->record.last_use < two->record.last_use ? 1 : -1;
         return (one->nth > two->nth) - (one->nth < two->nth);

@@ -2,8 +2,8 @@
 #pragma once
 /*
  * Sessions of an earlier process, on their way into this one: the records of its image, matched with the sockets that
- * came out of its queue. First everything is gathered, then a relay adopts what is its own, those that were answered
- * and the last used first.
+ * came out of its queue. First everything is gathered, then a relay adopts what is its own, those of the best
+ * standing and the last used first.
  */
 #include "relay/relay.h"
 #include "state/image.h"

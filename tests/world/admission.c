@@ -19,7 +19,14 @@ typedef struct Gate {
         int home, friend, clients[MANY];
 } Gate;
 
-/* One client is assured; the others have not come yet. */
+/* It is answered, and shows that it hears. */
+static void befriend(Gate *g, int client)
+{
+        (void)world_round(&g->w, client, g->home, "friend");
+        (void)world_round(&g->w, client, g->home, "who hears");
+}
+
+/* One client is proven; the others have not come yet. */
 static void gate_init(Gate *g, const PolicySettings *settings)
 {
         world_init(&g->w, 1000);
@@ -27,7 +34,7 @@ static void gate_init(Gate *g, const PolicySettings *settings)
         g->policy = world_policy(&g->w, settings, &g->upstream);
         g->l = world_listener(&g->w, NULL, g->policy, &g->listener);
         g->friend = client_new(NULL, &g->listener);
-        (void)world_round(&g->w, g->friend, g->home, "friend");
+        befriend(g, g->friend);
         for (int i = 0; i < MANY; i++)
                 g->clients[i] = client_new("127.0.0.2", &g->listener);
 }
@@ -136,11 +143,11 @@ START_TEST(no_assured_one_makes_way)
 
         settings.max_sessions = 3;
         gate_init(&g, &settings);
-        (void)world_round(&g.w, g.clients[0], g.home, "a friend, too");
+        befriend(&g, g.clients[0]);
         come_in(&g, g.clients[1]);
         stay_out(&g, g.clients[2], VERDICT_TABLE_FULL);
         g.w.now += ADMISSION_CHANCE;
-        (void)world_round(&g.w, g.clients[2], g.home, "in the stranger's place");
+        befriend(&g, g.clients[2]); /* in the stranger's place */
         ck_assert_uint_eq(n_ended(&g, SESSION_REPLACED), 1);
         g.w.now += 100 * USEC_PER_SEC;
         stay_out(&g, g.clients[3], VERDICT_TABLE_FULL);
@@ -193,8 +200,8 @@ START_TEST(the_oldest_stranger_of_all_makes_way)
 }
 END_TEST
 
-/* A limit was lowered: one that goes would not be enough, so nobody does. */
-START_TEST(nobody_makes_way_for_nobody)
+/* Each newcomer brings a lowered limit about a little, though he is refused. */
+START_TEST(a_lowered_limit_is_brought_about)
 {
         Gate g;
 
@@ -204,10 +211,29 @@ START_TEST(nobody_makes_way_for_nobody)
         g.w.now += ADMISSION_CHANCE;
         relay_set_limit(g.w.relay, 2);
         stay_out(&g, g.clients[2], VERDICT_TABLE_FULL);
-        ck_assert_uint_eq(g.w.n_closed, 0);
-        relay_set_limit(g.w.relay, 3);
-        come_in(&g, g.clients[2]);
         ck_assert_uint_eq(n_ended(&g, SESSION_REPLACED), 1);
+        come_in(&g, g.clients[2]);
+        ck_assert_uint_eq(n_ended(&g, SESSION_REPLACED), 2);
+        world_done(&g.w);
+}
+END_TEST
+
+/* Whoever was answered once and says nothing more may be anybody: he goes, after the strangers. */
+START_TEST(who_was_only_answered_makes_way)
+{
+        Gate g;
+
+        gate_init(&g, NULL);
+        relay_set_limit(g.w.relay, 3);
+        (void)world_round(&g.w, g.clients[0], g.home, "answered");
+        come_in(&g, g.clients[1]);
+        g.w.now += ADMISSION_CHANCE;
+        befriend(&g, g.clients[2]); /* in the place of the stranger */
+        ck_assert_uint_eq(n_ended(&g, SESSION_REPLACED), 1);
+        come_in(&g, g.clients[1]);
+        ck_assert_uint_eq(n_ended(&g, SESSION_REPLACED), 2);
+        ck_assert_uint_eq(n_sessions(&g, SESSION_ASSURED), 2);
+        stay_out(&g, g.clients[0], VERDICT_TABLE_FULL);
         world_done(&g.w);
 }
 END_TEST
@@ -223,7 +249,7 @@ START_TEST(nobody_makes_way_for_a_name_that_is_full)
         gate_init(&g, NULL);
         small.max_sessions = 1;
         l = world_listener(&g.w, NULL, world_policy(&g.w, &small, &g.upstream), &other);
-        (void)world_round(&g.w, client_new(NULL, &other), g.home, "all there may be by this name");
+        befriend(&g, client_new(NULL, &other)); /* all there may be by this name */
         come_in(&g, g.clients[0]);
         g.w.now += ADMISSION_CHANCE;
         relay_set_limit(g.w.relay, 3);
@@ -455,7 +481,7 @@ START_TEST(a_train_loses_its_end)
         }
         ck_assert(peer_silent(&g.w, g.clients[0]));
         ck_assert_uint_eq(world_verdicts(g.l, REPLY, VERDICT_AMPLIFICATION), 7);
-        ck_assert_uint_eq(world_verdicts(g.l, REPLY, VERDICT_FORWARDED), 4); /* with the friend's */
+        ck_assert_uint_eq(world_verdicts(g.l, REPLY, VERDICT_FORWARDED), 5); /* with the friend's */
         world_done(&g.w);
 }
 END_TEST
@@ -472,7 +498,8 @@ END_TEST
 
 WORLD_SUITE("admission", unreplied_ones_make_way_for_each_other, a_stranger_cannot_stay_by_asking_again,
             an_answer_makes_room, no_assured_one_makes_way, strangers_make_way_for_another_name,
-            the_oldest_stranger_of_all_makes_way, nobody_makes_way_for_nobody, nobody_makes_way_for_a_name_that_is_full,
-            one_address_is_held_up, all_together_are_held_up, who_may_not_come, who_may_not_come_any_more,
-            who_may_not_come_back, who_has_sent_once_gets_no_more_than_three_times_that, who_answers_gets_all,
-            who_sends_twice_is_not_proven, who_got_nothing_is_not_proven, a_train_loses_its_end, no_limit_no_loss)
+            the_oldest_stranger_of_all_makes_way, a_lowered_limit_is_brought_about, who_was_only_answered_makes_way,
+            nobody_makes_way_for_a_name_that_is_full, one_address_is_held_up, all_together_are_held_up,
+            who_may_not_come, who_may_not_come_any_more, who_may_not_come_back,
+            who_has_sent_once_gets_no_more_than_three_times_that, who_answers_gets_all, who_sends_twice_is_not_proven,
+            who_got_nothing_is_not_proven, a_train_loses_its_end, no_limit_no_loss)

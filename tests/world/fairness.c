@@ -189,8 +189,8 @@ static void crowd_init(Crowd *c)
 
 static Session *session_of_leg(const Crowd *c, const Address *leg)
 {
-        for (SessionAge age = 0; age < N_SESSION_AGES; age++)
-                for (ListNode *node = c->policy->idle[age].first; node; node = node->next) {
+        for (SessionStanding standing = 0; standing < N_STANDINGS; standing++)
+                for (ListNode *node = c->policy->idle[standing].first; node; node = node->next) {
                         Session *session = container_of(node, Session, idle);
 
                         if (session->record.source.port == leg->port)
@@ -203,11 +203,7 @@ static Session *session_of_leg(const Crowd *c, const Address *leg)
 /* How many sessions had a reply. */
 static unsigned n_answered(const Crowd *c)
 {
-        unsigned n = 0;
-
-        for (ListNode *node = c->policy->idle[SESSION_ASSURED].first; node; node = node->next)
-                n++;
-        return n;
+        return (unsigned)counter_get(&c->policy->n_sessions[SESSION_ASSURED]);
 }
 
 static void turn(Crowd *c)

@@ -865,7 +865,7 @@ START_TEST(a_session_is_restored_to_another_device)
         (void)uplinks_init(&line, NULL);
         ck_assert_uint_eq(uplink_used(&line), 1);
         port = line.leg.port;
-        session = container_of(line.policy->idle[SESSION_ASSURED].first, Session, idle);
+        session = container_of(line.policy->idle[STANDING_ANSWERED].first, Session, idle);
         record = session->record;
         fd = dup(session->leg.fd);
         session_close(line.w.relay, session, SESSION_SHUTDOWN, line.w.now);

@@ -832,7 +832,8 @@ static void note_order(Trial *t)
                 const Session *session = s->open ? session_of(t, s) : NULL;
 
                 if (session)
-                        s->rank = place_in(&session->listener->policy->idle[session->record.age], &session->idle);
+                        s->rank = place_in(&session->listener->policy->idle[session_standing(&session->record)],
+                                           &session->idle);
         }
 }
 

@@ -145,45 +145,62 @@ static void use(Promises *p, Promised *s)
         s->rank = ++p->n_ranks;
 }
 
-/* The unreplied one that was not used for the longest time; name -1: of any. */
-static Promised *oldest_unreplied(Promises *p, int name)
+static int standing(const Promised *s)
+{
+        return s->age == SESSION_UNREPLIED ? 0 : 1 + s->proven;
+}
+
+/* The one of this standing that was not used for the longest time; name -1: of any. */
+static Promised *oldest_of(Promises *p, int name, int of)
 {
         Promised *oldest = NULL;
 
         for (unsigned i = 0; i < N_FLOWS; i++) {
                 Promised *s = &p->sessions[i];
 
-                if (s->open && s->age == SESSION_UNREPLIED && (name < 0 || name_of_session(s) == (unsigned)name) &&
+                if (s->open && standing(s) == of && (name < 0 || name_of_session(s) == (unsigned)name) &&
                     (!oldest || used_before(s, oldest)))
                         oldest = s;
         }
         return oldest;
 }
 
-/* Is there a place for one more of this age, when those have gone whom it is given for? */
-static bool has_room(const Promises *p, int name, SessionAge age, unsigned own_gone, unsigned all_gone)
+/* Is there a place for one more of this age? */
+static bool has_room(const Promises *p, int name, SessionAge age)
 {
         const PolicySettings *settings = &p->names[name].settings;
 
-        return promises_count(p, -1, -1) - all_gone < p->max_sessions &&
-               promises_count(p, name, -1) - own_gone < settings->max_sessions &&
-               (age != SESSION_UNREPLIED ||
-                promises_count(p, name, SESSION_UNREPLIED) - own_gone < settings->max_unreplied);
+        return promises_count(p, -1, -1) < p->max_sessions && promises_count(p, name, -1) < settings->max_sessions &&
+               (age != SESSION_UNREPLIED || promises_count(p, name, SESSION_UNREPLIED) < settings->max_unreplied);
 }
 
-/* One of the same name makes way; if there is none, one of any name, if that helps. Nobody does in vain. */
+/* Who goes: of the same name, or, if that would have room, of any; never one who has shown that he hears. */
+static Promised *who_makes_way(Promises *p, int name, bool too_many_unreplied)
+{
+        const bool name_is_full = promises_count(p, name, -1) >= p->names[name].settings.max_sessions,
+                   all_are = promises_count(p, -1, -1) >= p->max_sessions;
+        Promised *gone = NULL;
+
+        for (int of = 0; of < (too_many_unreplied ? 1 : 2) && !gone; of++) {
+                gone = oldest_of(p, name, of);
+                if (!gone && all_are && !name_is_full)
+                        gone = oldest_of(p, -1, of);
+        }
+        return gone;
+}
+
+/* One makes way, if it has had its chance; that may not be enough, where a limit was lowered. */
 static Verdict make_room(Promises *p, int name)
 {
-        Promised *own = oldest_unreplied(p, name), *gone = own ? own : oldest_unreplied(p, -1);
+        const bool too_many_unreplied = promises_count(p, name, SESSION_UNREPLIED) >=
+                                        p->names[name].settings.max_unreplied;
+        Promised *gone = who_makes_way(p, name, too_many_unreplied);
 
-        if (has_room(p, name, SESSION_UNREPLIED, 0, 0))
+        if (!has_room(p, name, SESSION_UNREPLIED) && gone && p->now - gone->opened >= CHANCE)
+                end(p, gone, SESSION_REPLACED);
+        if (has_room(p, name, SESSION_UNREPLIED))
                 return VERDICT_FORWARDED;
-        if (!gone || p->now - gone->opened < CHANCE || !has_room(p, name, SESSION_UNREPLIED, own ? 1 : 0, 1))
-                return promises_count(p, name, SESSION_UNREPLIED) >= p->names[name].settings.max_unreplied
-                                       ? VERDICT_UNREPLIED_FULL
-                                       : VERDICT_TABLE_FULL;
-        end(p, gone, SESSION_REPLACED);
-        return VERDICT_FORWARDED;
+        return too_many_unreplied ? VERDICT_UNREPLIED_FULL : VERDICT_TABLE_FULL;
 }
 
 /* Who is refused for a later reason has had his turn all the same: it is out of the buckets. */
@@ -361,10 +378,10 @@ static bool comes_back(Promises *p, Promised *s)
 
 static bool comes_before(const Promised *a, const Promised *b)
 {
-        return a->age != b->age ? a->age == SESSION_ASSURED : used_before(b, a);
+        return standing(a) != standing(b) ? standing(a) > standing(b) : used_before(b, a);
 }
 
-/* Who was answered, and the last used, first, as long as there is room. Books and buckets are a process's own: they
+/* By standing, the last used first, as long as there is room. Books and buckets are a process's own: they
  * begin anew. */
 void promises_restart(Promises *p)
 {
@@ -390,7 +407,7 @@ void promises_restart(Promises *p)
                 next->open = false;
                 if (!comes_back(p, next))
                         p->n_lost[1]++;
-                else if (!has_room(p, (int)name_of_session(next), next->age, 0, 0))
+                else if (!has_room(p, (int)name_of_session(next), next->age))
                         p->n_lost[0]++;
                 else {
                         p->sessions[n] = *next;
