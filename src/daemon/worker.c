@@ -9,6 +9,7 @@
 #include <string.h>
 #include <systemd/sd-event.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/mailbox.h"
 #include "daemon/session-log.h"
@@ -16,6 +17,10 @@
 #include "relay/waiting.h"
 
 #define LEAVE_MAX (100 * USEC_PER_MSEC)
+
+/* So long a worker that has taken over its sessions waits for the others, and looks so often. */
+#define AWAIT_MAX (2 * USEC_PER_SEC)
+#define AWAIT_STEP 100 /* µs */
 
 enum {
         ORDERS_MAX = 1024,
@@ -114,6 +119,16 @@ static int on_timer(sd_event_source *source, uint64_t at, void *userdata)
         return worker_fail_on(worker, worker_arm(worker, true));
 }
 
+/* Strangers would get the places of others' sessions. Only for a moment: another worker may have ended. */
+static void await_others(Counter *n_restored, unsigned n_workers)
+{
+        const usec_t until = usec_add(clock_monotonic(), AWAIT_MAX);
+
+        (void)counter_share(n_restored, 1);
+        while (counter_get(n_restored) < n_workers && clock_monotonic() < until)
+                (void)usleep(AWAIT_STEP);
+}
+
 static void worker_obey(Worker *worker, const WorkerOrder *order)
 {
         WorkerAnswer answer = {0};
@@ -145,7 +160,7 @@ static void worker_obey(Worker *worker, const WorkerOrder *order)
         case WORKER_RESTORE:
                 answer.revival = order->revival;
                 revival_adopt(answer.revival, worker->relay, worker->keeper, clock_monotonic());
-                (void)pthread_barrier_wait(order->all); /* or strangers get the places of others */
+                await_others(order->n_restored, order->n_workers);
                 (void)mailbox_post(worker->answers, &answer);
                 break;
         case WORKER_LIST:

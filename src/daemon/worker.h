@@ -5,8 +5,6 @@
  * control thread gives orders and gets answers by mailbox. The relay belongs to the worker's thread from worker_start()
  * until its thread has ended; meanwhile others read only the relay's Counters.
  */
-#include <pthread.h>
-
 #include "base/log.h"
 #include "relay/listing.h"
 #include "relay/relay.h"
@@ -40,8 +38,9 @@ typedef struct WorkerOrder {
                 uint8_t echo[ECHO_BYTES];
                 Listing *listing; /* the worker's until it answers */
                 struct {
-                        Revival *revival;       /* likewise */
-                        pthread_barrier_t *all; /* have adopted theirs: before that none serves */
+                        Revival *revival;    /* likewise */
+                        Counter *n_restored; /* shared: how many have adopted theirs; before */
+                        unsigned n_workers;  /* all have, none serves */
                 };
         };
 } WorkerOrder;

@@ -56,7 +56,7 @@ struct Workers {
         void *userdata;
         WorkersRestored restored;
         void *restored_userdata;
-        pthread_barrier_t all_restored;
+        Counter n_restored;
         unsigned n;
         Slot slots[];
 };
@@ -175,9 +175,6 @@ int workers_new(Workers **ret, Log *log, size_t first_writer, ListenerSockets *s
         workers = calloc(1, sizeof(Workers) + n * sizeof(Slot));
         if (!workers)
                 return -ENOMEM;
-        r = -pthread_barrier_init(&workers->all_restored, NULL, n);
-        if (r < 0)
-                return r;
         workers->places = calloc(sockets->n, sizeof(Place));
         if (!workers->places)
                 return -ENOMEM;
@@ -208,7 +205,6 @@ Workers *workers_free(Workers *workers)
         }
         for (unsigned i = 0; i < workers->n_names; i++)
                 (void)filter_free(workers->names[i].filter);
-        (void)pthread_barrier_destroy(&workers->all_restored);
         free(workers->places);
         free(workers);
         return NULL;
@@ -574,8 +570,10 @@ bool workers_restore(Workers *workers, Revival *revivals, uint64_t last_id, Work
                 if (worker_keeper(workers->slots[i].worker))
                         worker_keeper(workers->slots[i].worker)->header->last_id = last_id;
         for (unsigned i = 0; i < workers->n; i++) {
-                const WorkerOrder order = {
-                                .kind = WORKER_RESTORE, .revival = &revivals[i], .all = &workers->all_restored};
+                const WorkerOrder order = {.kind = WORKER_RESTORE,
+                                           .revival = &revivals[i],
+                                           .n_restored = &workers->n_restored,
+                                           .n_workers = workers->n};
 
                 taken = worker_order(workers->slots[i].worker, &order) && taken;
         }

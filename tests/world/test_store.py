@@ -250,6 +250,8 @@ class Store(Keeping):
         config = self.config + 'MaxSessions=1000\nNewSessionLimitBurst=0\n'
         daemon = self.serve(*sockets, config=config)
         clients = self.clients(900, sockets[0])
+        for i, client in enumerate(clients):                  # who has shown that he hears
+            self.assertTrue(self.answered(client, b'client %d' % i, 1), i)
         for _ in range(5):
             forger = test_hostile.Forger(sockets[0].getsockname()[1], 2)
             time.sleep(0.5)
