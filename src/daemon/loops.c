@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Believes: a loop opens a session in each round, so that one datagram is enough to open dozens, none of which is ever
- * answered; a loop that opens fewer does no harm. Refuses: to send anything of our own to an upstream that answers its
- * clients; to ask one that does not more than a few small datagrams in some seconds, whatever strangers do; to take
- * silence for an answer after one question, for the way may be full.
+ * answered; a loop that opens fewer does no harm. Refuses: to send anything of our own to an upstream that answers all
+ * its clients; to ask one that does not more than a few small datagrams in some seconds, whatever strangers do; to take
+ * silence for an answer after one question, for the way may be full; to believe a question that comes in, which others
+ * may have seen on its way, more than an upstream that answers meanwhile.
  */
 #include <errno.h>
 #include <sodium.h>
@@ -42,6 +43,7 @@ struct Loops {
         int fd; /* -EBADF: none */
         unsigned asked, n_asked;
         Address address;
+        uint64_t answered; /* by it, before the question */
         WorkerOrder expect;
         LoopsEntry entries[];
 };
@@ -130,6 +132,12 @@ static bool is_due(const LoopsEntry *entry, usec_t now)
 
 /* --- asking --- */
 
+static uint64_t answered_by(const Loops *loops, unsigned i)
+{
+        return workers_of_target(loops->workers, i / UPSTREAM_TARGETS_MAX, (uint8_t)(i % UPSTREAM_TARGETS_MAX))
+                        .answered;
+}
+
 static void ask(Loops *loops)
 {
         loops->n_asked++;
@@ -157,6 +165,7 @@ static void begin(Loops *loops, unsigned i, usec_t now)
                 return;
         loops->asked = i;
         loops->n_asked = 0;
+        loops->answered = answered_by(loops, i);
         randombytes_buf(loops->expect.echo, ECHO_BYTES);
         (void)workers_order(loops->workers, &loops->expect); /* who takes none is found by the watchdog */
         ask(loops);
@@ -192,7 +201,7 @@ void loops_look(Loops *loops, usec_t now)
         if (loops->fd < 0)
                 begin_next(loops, now);
         else if (workers_n_echoes(loops->workers) > 0)
-                end(loops, true);
+                end(loops, answered_by(loops, loops->asked) == loops->answered);
         else if (loops->n_asked < TIMES_ASKED)
                 ask(loops);
         else
