@@ -33,6 +33,13 @@ static bool fits(const Listener *listener, const Datagram *d)
         return !d->truncated && (d->segment ? d->segment : d->size) <= listener->policy->settings.max_datagram;
 }
 
+/* Who may not come is told nothing else, and so is the journal. */
+static Verdict oversize_verdict(const Listener *listener, Direction direction, const Datagram *d)
+{
+        return direction == REPLY || filter_allows(listener->policy->filter, d->source) ? VERDICT_OVERSIZE
+                                                                                        : VERDICT_NOT_ALLOWED;
+}
+
 /* A train of datagrams that are too large may end with one that is not: what is too large is dropped, the rest stays.
  */
 static void shed_oversize(Listener *listener, Direction direction, Datagram *d)
@@ -44,7 +51,7 @@ static void shed_oversize(Listener *listener, Direction direction, Datagram *d)
             d->size - too_large > listener->policy->settings.max_datagram)
                 return;
         d->n--;
-        account_drop(&listener->stats, direction, VERDICT_OVERSIZE, d);
+        account_drop(&listener->stats, direction, oversize_verdict(listener, direction, d), d);
         rest.data += too_large;
         rest.size -= too_large;
         rest.segment = 0;
@@ -80,7 +87,7 @@ static unsigned name_runs(const Relay *relay, Listener *listener, Batch *batch, 
                 length = 1;
                 shed_oversize(listener, FORWARD, first);
                 if (!fits(listener, first)) {
-                        account_drop(&listener->stats, FORWARD, VERDICT_OVERSIZE, first);
+                        account_drop(&listener->stats, FORWARD, oversize_verdict(listener, FORWARD, first), first);
                         continue;
                 }
                 length = run_length(listener, first, batch->n - i);

@@ -84,11 +84,13 @@ class WhoMayCome(Strangers):
 
     def test_a_list_in_a_file(self):
         path = self.write('127.0.0.2 ; a client\n127.0.1.0/24\n')
-        self.begin(self.upstream(), f'AllowFrom={path} 127.0.0.3', 'DenyFrom=127.0.1.7', level='debug')
+        self.begin(self.upstream(), f'AllowFrom={path} 127.0.0.3', 'DenyFrom=127.0.1.7', 'MaxDatagramSize=1000',
+                   level='debug')
         for address, may in (('127.0.0.2', True), ('127.0.0.3', True), ('127.0.0.4', False), ('127.0.1.6', True),
                              ('127.0.1.7', False), ('127.0.1.8', True), ('127.0.2.0', False)):
             self.assertEqual(self.answered(self.from_(address)), may, address)
-        self.assertEqual(self.verdict('not_allowed'), 3)
+        self.from_('127.0.0.4').send(bytes(2000))
+        wait_until(lambda: self.verdict('not_allowed') == 4)
         self.assertEqual(len(self.daemon.find('session created')), 4)
         time.sleep(1.2)  # drops are told within a second
         self.assertEqual(self.daemon.find('not_allowed|dropped'), [])
@@ -443,6 +445,24 @@ class Reasons(Strangers):
         hog.kill()
         self.assertEqual(len(questions()), 2)
         time.sleep(2)
+        self.assertEqual(self.daemon.find('leads back'), [])
+
+    def test_a_question_that_others_have_seen(self):
+        """It comes in, but somebody has been answered meanwhile: an upstream that leads back answers nobody."""
+        upstream = self.upstream(answer=lambda data: data if data.startswith(b'tunnel') else None)
+        self.begin(upstream)
+        tunnel, thief = self.from_('127.0.0.2'), self.from_('127.0.0.3')
+        for i in range(1, 60):
+            self.from_(f'127.0.1.{i}').send(b'hello?')
+        sent, end = 0, time.monotonic() + 8
+        while time.monotonic() < end:
+            self.ask(tunnel, b'tunnel %d' % sent)
+            sent += 1
+            for data, _ in list(upstream.received):
+                if len(data) == 16:
+                    thief.send(data)
+            time.sleep(0.05)
+        self.assertGreater(self.verdict('loop'), 0)
         self.assertEqual(self.daemon.find('leads back'), [])
 
     def test_clients_who_are_answered_are_no_reason(self):
