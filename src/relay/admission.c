@@ -29,11 +29,13 @@ static Session *oldest_of_all(const Relay *relay, SessionStanding standing)
         return oldest;
 }
 
-/* Of this policy, or, if it has none and only all together are too many, of any. */
+/* Of this policy, or, if it has none and only those of all together are too many, of any. */
 static Session *who_makes_way(const Relay *relay, const Policy *policy)
 {
-        const SessionStanding last = quota_full(&policy->unreplied) ? STANDING_STRANGER : STANDING_ANSWERED;
-        const bool any = !quota_full(&policy->quota) && quota_full(&relay->quota);
+        const bool unreplied = quota_full(&policy->unreplied),
+                   any = !quota_full(&policy->quota) &&
+                         (unreplied ? quota_full_on_top(&policy->unreplied) : quota_full(&relay->quota));
+        const SessionStanding last = unreplied ? STANDING_STRANGER : STANDING_ANSWERED;
 
         for (SessionStanding standing = 0; standing <= last; standing++) {
                 Session *oldest = oldest_of(policy, standing);

@@ -34,6 +34,16 @@ static inline bool quota_over(const Quota *q)
         return q;
 }
 
+/* Is there nothing left of the topmost, although there is of each part? */
+static inline bool quota_full_on_top(const Quota *q)
+{
+        if (!q->parent)
+                return false;
+        while (q->parent && counter_get(&q->current) < counter_get(&q->limit))
+                q = q->parent;
+        return !q->parent && counter_get(&q->current) >= counter_get(&q->limit);
+}
+
 /* Gives back what was taken, here and above. */
 static inline void quota_give(Quota *q)
 {

@@ -179,6 +179,29 @@ START_TEST(strangers_make_way_for_another_name)
 }
 END_TEST
 
+/* All that are unreplied together are too many, and not those of the newcomer's name. */
+START_TEST(strangers_make_way_where_only_all_are_too_many)
+{
+        Quota all = {0};
+        Policy *policy;
+        Address other;
+        Gate g;
+
+        gate_init(&g, NULL);
+        counter_set(&all.limit, 2);
+        policy = world_policy(&g.w, NULL, &g.upstream);
+        world_listener(&g.w, NULL, policy, &other);
+        g.policy->unreplied.parent = policy->unreplied.parent = &all;
+        come_in(&g, g.clients[0]);
+        come_in(&g, g.clients[1]);
+        g.w.now += ADMISSION_CHANCE;
+        come_in(&g, client_new(NULL, &other));
+        ck_assert_uint_eq(n_ended(&g, SESSION_REPLACED), 1);
+        relay_close_sessions(g.w.relay, SESSION_SHUTDOWN, g.w.now);
+        world_done(&g.w);
+}
+END_TEST
+
 /* Of several names the one whose stranger has waited for longest. */
 START_TEST(the_oldest_stranger_of_all_makes_way)
 {
@@ -498,8 +521,8 @@ END_TEST
 
 WORLD_SUITE("admission", unreplied_ones_make_way_for_each_other, a_stranger_cannot_stay_by_asking_again,
             an_answer_makes_room, no_assured_one_makes_way, strangers_make_way_for_another_name,
-            the_oldest_stranger_of_all_makes_way, a_lowered_limit_is_brought_about, who_was_only_answered_makes_way,
-            nobody_makes_way_for_a_name_that_is_full, one_address_is_held_up, all_together_are_held_up,
-            who_may_not_come, who_may_not_come_any_more, who_may_not_come_back,
-            who_has_sent_once_gets_no_more_than_three_times_that, who_answers_gets_all, who_sends_twice_is_not_proven,
-            who_got_nothing_is_not_proven, a_train_loses_its_end, no_limit_no_loss)
+            strangers_make_way_where_only_all_are_too_many, the_oldest_stranger_of_all_makes_way,
+            a_lowered_limit_is_brought_about, who_was_only_answered_makes_way, nobody_makes_way_for_a_name_that_is_full,
+            one_address_is_held_up, all_together_are_held_up, who_may_not_come, who_may_not_come_any_more,
+            who_may_not_come_back, who_has_sent_once_gets_no_more_than_three_times_that, who_answers_gets_all,
+            who_sends_twice_is_not_proven, who_got_nothing_is_not_proven, a_train_loses_its_end, no_limit_no_loss)

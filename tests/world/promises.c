@@ -183,7 +183,7 @@ static Promised *who_makes_way(Promises *p, int name, bool too_many_unreplied)
 
         for (int of = 0; of < (too_many_unreplied ? 1 : 2) && !gone; of++) {
                 gone = oldest_of(p, name, of);
-                if (!gone && all_are && !name_is_full)
+                if (!gone && all_are && !name_is_full && !too_many_unreplied)
                         gone = oldest_of(p, -1, of);
         }
         return gone;
