@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/lines.h"
 
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* some editors begin a file with one */
 #define BLANKS " \t\r\n\v\f"
 
 /* *ret: open for reading, or NULL. 0 or negative errno. */
@@ -51,8 +52,11 @@ int lines_read(const char *path, off_t bytes_max, LineTaken take, void *userdata
         errno = 0;
         while (r >= 0 && (n = getline(&line, &room, file)) >= 0) {
                 const char *why = strlen(line) == (size_t)n ? NULL : "not a text (a NUL byte)";
+                char *text = line;
 
-                r = take(userdata, ++number, without_blanks(line), why);
+                if (++number == 1 && strncmp(line, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0)
+                        text += strlen(BYTE_ORDER_MARK);
+                r = take(userdata, number, without_blanks(text), why);
         }
         if (r >= 0 && !feof(file))
                 r = -(errno > 0 ? errno : EIO);

@@ -68,7 +68,7 @@ const char *client_list_format(char buffer[static CLIENT_LIST_TEXT_MAX], const C
 typedef struct Networks {
         Network *items; /* owned */
         size_t n, room;
-        const char *path; /* that is read now */
+        const char *setting, *path; /* that is read now */
         FILE *problems;
         unsigned n_problems;
 } Networks;
@@ -125,7 +125,8 @@ static int networks_load(Networks *to, const ClientList *list)
                 to->path = list->files[i];
                 r = lines_read(to->path, FILE_BYTES_MAX, take_line, to);
                 if (r < 0 && r != -ENOMEM && r != -E2BIG) {
-                        problem_tell(to->problems, "%s: %s", to->path, strerror(-r));
+                        problem_tell(to->problems, "%s=%s: %s", to->setting, to->path,
+                                     r == -EINVAL ? "not a regular file" : strerror(-r));
                         to->n_problems++;
                         r = 0;
                 }
@@ -137,7 +138,8 @@ static int networks_load(Networks *to, const ClientList *list)
 
 int clients_filter(Filter **ret, const ClientList *allowed, const ClientList *denied, FILE *problems)
 {
-        Networks yes = {.problems = problems}, no = {.problems = problems};
+        Networks yes = {.problems = problems, .setting = "AllowFrom"},
+                 no = {.problems = problems, .setting = "DenyFrom"};
         static const Network nobody[1]; /* an empty file lets nobody in */
         const bool chosen = allowed->n > 0 || allowed->n_files > 0;
         Filter *filter = NULL;

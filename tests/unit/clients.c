@@ -113,6 +113,17 @@ START_TEST(mistakes_are_told_by_line)
 }
 END_TEST
 
+START_TEST(a_byte_order_mark)
+{
+        put(LIST, "\xef\xbb\xbf"
+                  "192.0.2.1\n");
+        add_file(&denied, LIST);
+        ck_assert_int_eq(make(), 0);
+        ck_assert(!may("192.0.2.1"));
+        done();
+}
+END_TEST
+
 /* Somebody meant both to be kept out. */
 START_TEST(two_in_one_line_are_a_mistake)
 {
@@ -138,8 +149,8 @@ START_TEST(files_that_cannot_be_read)
 {
         add(&denied, "/nonexistent/list /dev/null /");
         ck_assert_int_eq(make(), 3);
-        ck_assert_msg(strstr(said, "/nonexistent/list: No such file or directory\n"), "%s", said);
-        ck_assert_msg(strstr(said, "/dev/null: Invalid argument\n"), "%s", said);
+        ck_assert_msg(strstr(said, "DenyFrom=/nonexistent/list: No such file or directory\n"), "%s", said);
+        ck_assert_msg(strstr(said, "DenyFrom=/dev/null: not a regular file\n"), "%s", said);
         done();
 }
 END_TEST
@@ -183,6 +194,6 @@ START_TEST(too_many_in_one_line)
 END_TEST
 
 UNIT_SUITE("daemon/clients", UNIT_TEST(lines_and_files_add_up), UNIT_TEST(an_empty_value_takes_back),
-           UNIT_TEST(an_empty_file_lets_nobody_in), UNIT_TEST(mistakes_are_told_by_line),
+           UNIT_TEST(an_empty_file_lets_nobody_in), UNIT_TEST(mistakes_are_told_by_line), UNIT_TEST(a_byte_order_mark),
            UNIT_TEST(two_in_one_line_are_a_mistake), UNIT_TEST(a_byte_that_is_no_text),
            UNIT_TEST(files_that_cannot_be_read), UNIT_TEST(a_list_of_all_there_can_be), UNIT_TEST(too_many_in_one_line))

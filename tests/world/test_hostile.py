@@ -126,7 +126,7 @@ class WhoMayCome(Strangers):
         self.assertFalse(self.answered(self.from_('127.0.0.3')))
         os.unlink(path)
         self.daemon.signal(signal.SIGHUP)
-        self.daemon.wait_line(r'reload failed.*clients: No such file or directory', n=1)
+        self.daemon.wait_line(r'reload failed.*(Allow|Deny)From=.*clients: No such file or directory', n=1)
         self.assertFalse(self.answered(self.from_('127.0.0.3')))
 
 
