@@ -29,8 +29,13 @@ static Session *oldest_of_all(const Relay *relay, SessionStanding standing)
         return oldest;
 }
 
+static bool had_its_chance(const Session *session, usec_t now)
+{
+        return usec_sub(now, session->record.opened) >= ADMISSION_CHANCE;
+}
+
 /* Of this policy, or, if it has none and only those of all together are too many, of any. */
-static Session *who_makes_way(const Relay *relay, const Policy *policy)
+static Session *who_makes_way(const Relay *relay, const Policy *policy, usec_t now)
 {
         const bool unreplied = quota_full(&policy->unreplied),
                    any = !quota_full(&policy->quota) &&
@@ -42,7 +47,7 @@ static Session *who_makes_way(const Relay *relay, const Policy *policy)
 
                 if (!oldest && any)
                         oldest = oldest_of_all(relay, standing);
-                if (oldest)
+                if (oldest && had_its_chance(oldest, now))
                         return oldest;
         }
         return NULL;
@@ -60,8 +65,8 @@ static Verdict make_room(Relay *relay, Policy *policy, usec_t now)
 
         if (has_room(relay, policy))
                 return VERDICT_FORWARDED;
-        oldest = who_makes_way(relay, policy);
-        if (!oldest || usec_sub(now, oldest->record.opened) < ADMISSION_CHANCE)
+        oldest = who_makes_way(relay, policy, now);
+        if (!oldest)
                 return full;
         session_close(relay, oldest, SESSION_REPLACED, now);
         return has_room(relay, policy) ? VERDICT_FORWARDED : full;

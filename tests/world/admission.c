@@ -261,6 +261,25 @@ START_TEST(who_was_only_answered_makes_way)
 }
 END_TEST
 
+/* A stranger who has not had his chance yet keeps nobody out who finds another place. */
+START_TEST(a_young_stranger_is_passed_over)
+{
+        Gate g;
+
+        gate_init(&g, NULL);
+        relay_set_limit(g.w.relay, 4);
+        (void)world_round(&g.w, g.clients[0], g.home, "answered");
+        (void)world_round(&g.w, g.clients[1], g.home, "answered");
+        g.w.now += ADMISSION_CHANCE;
+        come_in(&g, g.clients[2]);
+        come_in(&g, g.clients[3]);
+        come_in(&g, g.clients[4]);
+        ck_assert_uint_eq(n_ended(&g, SESSION_REPLACED), 2);
+        stay_out(&g, g.clients[5], VERDICT_TABLE_FULL);
+        world_done(&g.w);
+}
+END_TEST
+
 /* All together are too many, and so are those of the newcomer's name: a stranger of another one cannot help. */
 START_TEST(nobody_makes_way_for_a_name_that_is_full)
 {
@@ -522,7 +541,8 @@ END_TEST
 WORLD_SUITE("admission", unreplied_ones_make_way_for_each_other, a_stranger_cannot_stay_by_asking_again,
             an_answer_makes_room, no_assured_one_makes_way, strangers_make_way_for_another_name,
             strangers_make_way_where_only_all_are_too_many, the_oldest_stranger_of_all_makes_way,
-            a_lowered_limit_is_brought_about, who_was_only_answered_makes_way, nobody_makes_way_for_a_name_that_is_full,
-            one_address_is_held_up, all_together_are_held_up, who_may_not_come, who_may_not_come_any_more,
-            who_may_not_come_back, who_has_sent_once_gets_no_more_than_three_times_that, who_answers_gets_all,
-            who_sends_twice_is_not_proven, who_got_nothing_is_not_proven, a_train_loses_its_end, no_limit_no_loss)
+            a_lowered_limit_is_brought_about, who_was_only_answered_makes_way, a_young_stranger_is_passed_over,
+            nobody_makes_way_for_a_name_that_is_full, one_address_is_held_up, all_together_are_held_up,
+            who_may_not_come, who_may_not_come_any_more, who_may_not_come_back,
+            who_has_sent_once_gets_no_more_than_three_times_that, who_answers_gets_all, who_sends_twice_is_not_proven,
+            who_got_nothing_is_not_proven, a_train_loses_its_end, no_limit_no_loss)

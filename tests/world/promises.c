@@ -174,7 +174,10 @@ static bool has_room(const Promises *p, int name, SessionAge age)
                (age != SESSION_UNREPLIED || promises_count(p, name, SESSION_UNREPLIED) < settings->max_unreplied);
 }
 
-/* Who goes: of the same name, or, if that would have room, of any; never one who has shown that he hears. */
+/*
+ * Who goes, if he has had his chance: of the same name, or, if that would have room, of any; never one who has shown
+ * that he hears.
+ */
 static Promised *who_makes_way(Promises *p, int name, bool too_many_unreplied)
 {
         const bool name_is_full = promises_count(p, name, -1) >= p->names[name].settings.max_sessions,
@@ -185,18 +188,20 @@ static Promised *who_makes_way(Promises *p, int name, bool too_many_unreplied)
                 gone = oldest_of(p, name, of);
                 if (!gone && all_are && !name_is_full && !too_many_unreplied)
                         gone = oldest_of(p, -1, of);
+                if (gone && p->now - gone->opened < CHANCE)
+                        gone = NULL;
         }
         return gone;
 }
 
-/* One makes way, if it has had its chance; that may not be enough, where a limit was lowered. */
+/* One makes way; that may not be enough, where a limit was lowered. */
 static Verdict make_room(Promises *p, int name)
 {
         const bool too_many_unreplied = promises_count(p, name, SESSION_UNREPLIED) >=
                                         p->names[name].settings.max_unreplied;
         Promised *gone = who_makes_way(p, name, too_many_unreplied);
 
-        if (!has_room(p, name, SESSION_UNREPLIED) && gone && p->now - gone->opened >= CHANCE)
+        if (!has_room(p, name, SESSION_UNREPLIED) && gone)
                 end(p, gone, SESSION_REPLACED);
         if (has_room(p, name, SESSION_UNREPLIED))
                 return VERDICT_FORWARDED;
@@ -259,7 +264,7 @@ static Verdict to_home(Promises *p, unsigned client, unsigned place, size_t size
         Verdict verdict;
 
         if (size > name->settings.max_datagram)
-                return VERDICT_OVERSIZE;
+                return name->allowed & 1U << client / 2 ? VERDICT_OVERSIZE : VERDICT_NOT_ALLOWED;
         if (s && !(name->allowed & 1U << client / 2)) {
                 end(p, s, SESSION_DENIED);
                 return VERDICT_NOT_ALLOWED;
