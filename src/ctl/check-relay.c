@@ -53,7 +53,7 @@ static const char *remedy_of(const char *reason)
 
 /* What the listeners of one name did together, or all of them. */
 typedef struct Traffic {
-        uint64_t received, forwarded, kernel_drops, icmp_errors, bad_source, table_full;
+        uint64_t received, forwarded, kernel_drops, icmp_errors, bad_source, not_allowed, table_full;
 } Traffic;
 
 /* A list of what happened: "no_route 7, denied 2". */
@@ -111,6 +111,7 @@ static void traffic_add(Traffic *traffic, const json_t *listener)
         traffic->kernel_drops += answer_count(listener, "kernel_drops");
         traffic->icmp_errors += answer_count(listener, "icmp_errors");
         traffic->bad_source += answer_count(drops, "bad_source");
+        traffic->not_allowed += answer_count(drops, "not_allowed");
         traffic->table_full += answer_count(drops, "table_full");
 }
 
@@ -235,11 +236,20 @@ void check_arriving(Check *check, Step *step)
 
 void check_allowed(Check *check, Step *step)
 {
-        Traffic traffic = traffic_of(check->status, NULL);
+        const Traffic traffic = traffic_of(check->status, NULL);
+        /* Who has a session was let in, if only by the process before. */
+        const bool nobody = answer_count(check->status, "sessions") == 0 &&
+                            traffic.bad_source + traffic.not_allowed == traffic.received;
 
         if (traffic.received == 0)
                 step_unknown(step, "no datagram has arrived");
-        else if (traffic.bad_source == traffic.received) {
+        else if (nobody && traffic.not_allowed > 0) {
+                step_fail(step,
+                          "%" PRIu64 " of %" PRIu64 " datagram%s kept out by AllowFrom=/DenyFrom=, and nobody let in",
+                          traffic.not_allowed, traffic.received, plural(traffic.received));
+                step_remedy(step, "Let the clients in with AllowFrom=/DenyFrom= in udp46.conf, and reload; if these "
+                                  "are strangers, all is well.");
+        } else if (nobody) {
                 step_fail(step,
                           "all that came, %" PRIu64 " datagram%s, had a source that no honest sender has (bad_source)",
                           traffic.bad_source, plural(traffic.bad_source));
@@ -247,8 +257,10 @@ void check_allowed(Check *check, Step *step)
                             "Look with tcpdump who sends them; a NAT in between that uses port 0 or an address of "
                             "this host does so.");
         } else
-                step_good(step, "%" PRIu64 " of %" PRIu64 " datagram%s refused for the source%s", traffic.bad_source,
-                          traffic.received, plural(traffic.received),
+                step_good(step,
+                          "%" PRIu64 " of %" PRIu64 " datagram%s refused for the source, %" PRIu64
+                          " kept out by AllowFrom=/DenyFrom=%s",
+                          traffic.bad_source, traffic.received, plural(traffic.received), traffic.not_allowed,
                           host_selects_clients(check) ? "; IPAddressAllow= of udp46.socket selects clients, too" : "");
 }
 

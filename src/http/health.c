@@ -122,9 +122,18 @@ static void judge_unanswered(Finding *finding, const View *view, const ViewName 
                 find(finding, HEALTH_DOUBTFUL, "No answer yet", "%s datagram%s went to %s, and nothing has come back",
                      html_format_count(n, verdicts[VERDICT_FORWARDED]), verdicts[VERDICT_FORWARDED] == 1 ? "" : "s",
                      name->upstream);
+        else if (dropped == 1 && verdicts[VERDICT_BAD_SOURCE] + verdicts[VERDICT_NOT_ALLOWED] == 0)
+                find(finding, HEALTH_BAD, "No", "the only datagram from a client could not be sent on: %s",
+                     verdict_meaning(most));
         else if (dropped > verdicts[VERDICT_BAD_SOURCE] + verdicts[VERDICT_NOT_ALLOWED])
                 find(finding, HEALTH_BAD, "No", "none of the %s datagrams from clients could be sent on, most often %s",
                      html_format_count(n, dropped), verdict_meaning(most));
+        else if (verdicts[VERDICT_NOT_ALLOWED] > 0)
+                find(finding, HEALTH_WAITING, "Waiting",
+                     "for the first client that may come to %s: of %s that came so far, AllowFrom=/DenyFrom= kept out "
+                     "%s",
+                     name->upstream, html_format_count(n, dropped),
+                     html_format_count(refused, verdicts[VERDICT_NOT_ALLOWED]));
         else if (dropped > 0)
                 find(finding, HEALTH_WAITING, "Waiting",
                      "for the first honest datagram to %s: so far %s came, from where nobody can have sent",

@@ -1503,6 +1503,27 @@ class Check(CtlTest):
         world.wait_until(lambda: json.loads(self.out('--json=short'))['listeners'][0]['client_to_upstream']['received'])
         self.assertIn('all that came, 1 datagram, had a source', self.check('allowed')['allowed']['fact'])
 
+    def test_nobody_is_allowed(self):
+        port, = self.begin(self.upstream(), config='[Relay]\nAllowFrom=192.0.2.0/24\n')
+        for _ in range(6):
+            self.client(port).send(b'ask')
+        world.wait_until(lambda: json.loads(self.out('--json=short'))['listeners'][0]['client_to_upstream']['received'] == 6)
+        self.assertIn('of 6 that came so far, AllowFrom=/DenyFrom= kept out 6', self.out('status'))
+        step = self.check('allowed')['allowed']
+        self.assertEqual(step['fact'], '6 of 6 datagrams kept out by AllowFrom=/DenyFrom=, and nobody let in')
+        self.assertIn('Let the clients in with AllowFrom=/DenyFrom= in udp46.conf', step['remedy'])
+
+    def test_some_are_not_allowed(self):
+        self.fake_status(received=9, datagrams=1, drops={'bad_source': 2, 'not_allowed': 6})
+        self.assertEqual(self.check(None)['allowed']['fact'],
+                         '2 of 9 datagrams refused for the source, 6 kept out by AllowFrom=/DenyFrom=')
+        self.fake_status(received=9, datagrams=0, age=None, drops={'bad_source': 3, 'not_allowed': 6})
+        self.assertEqual(self.check('allowed')['allowed']['fact'],
+                         '6 of 9 datagrams kept out by AllowFrom=/DenyFrom=, and nobody let in')
+        # Sessions were taken over: somebody may come.
+        self.fake_status(received=6, datagrams=0, age=None, drops={'not_allowed': 6}, sessions=3)
+        self.check(None)
+
     def test_resolved(self):
         port, = self.begin('nowhere.example:51820')
         steps = self.check('resolved')

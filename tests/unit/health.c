@@ -80,6 +80,10 @@ START_TEST(nothing_came_yet)
         count(0, FORWARD, VERDICT_BAD_SOURCE, 3); /* whoever that was, it was no client */
         check(HEALTH_WAITING, "Waiting",
               "for the first honest datagram to home.example:51820: so far 3 came, from where nobody can have sent");
+        count(0, FORWARD, VERDICT_NOT_ALLOWED, 6);
+        check(HEALTH_WAITING, "Waiting",
+              "for the first client that may come to home.example:51820: of 9 that came so far, AllowFrom=/DenyFrom= "
+              "kept out 6");
 }
 END_TEST
 
@@ -100,8 +104,9 @@ END_TEST
 START_TEST(nothing_could_be_sent)
 {
         begin();
-        count(0, FORWARD, VERDICT_NO_ROUTE, 2);
         count(0, FORWARD, VERDICT_OVERSIZE, 1);
+        check(HEALTH_BAD, "No", "the only datagram from a client could not be sent on: larger than MaxDatagramSize=");
+        count(0, FORWARD, VERDICT_NO_ROUTE, 2);
         check(HEALTH_BAD, "No",
               "none of the 3 datagrams from clients could be sent on, most often this host has no route or no usable "
               "address of its own to the destination");
