@@ -14,6 +14,9 @@
 
 enum { HOST_TO_PASTE_MAX = 254 };
 
+static const char loop_remedy[] = "Upstream= must be the address of the service itself; see with `journalctl -x -u "
+                                  "udp46.service` what leads the relay's datagrams back to it.";
+
 /* What to do about datagrams that are dropped for a reason. */
 static const struct {
         const char *reason, *remedy;
@@ -27,7 +30,7 @@ static const struct {
                 {"new_session_limit",
                  "Look with `udp46ctl sessions` for forged clients, then raise NewSessionLimitBurst= in udp46.conf."},
                 {"client_limit", "If many clients share that address, raise ClientLimitBurst= in udp46.conf."},
-                {"loop", "See the journal for the address, and what leads the relay's own datagrams back to it."},
+                {"loop", loop_remedy},
                 {"amplification", "If the service may answer strangers with so much, raise AmplificationLimit=."},
                 {"no_descriptor", "Raise LimitNOFILE= of udp46.service."},
                 {"no_port", "Give the relay addresses of its own with SourceAddress=, or lower MaxSessions=."},
@@ -314,12 +317,20 @@ static const char *host_to_paste(char host[static HOST_TO_PASTE_MAX], const char
         return host;
 }
 
-/* Not every reason is the name's: the errors are those of resolve/resolver.c. */
+/* An error of daemon/upstreams.c: there is an address. */
+static bool leads_back(const char *error)
+{
+        return strstr(error, "leads back");
+}
+
+/* Not every reason is the name's: the other errors are those of resolve/resolver.c. */
 static void resolved_remedy(Step *step, const char *upstream, const char *error)
 {
         char host[HOST_TO_PASTE_MAX];
 
-        if (!*error || strstr(error, "name service"))
+        if (leads_back(error))
+                step_remedy(step, "%s", loop_remedy);
+        else if (!*error || strstr(error, "name service"))
                 step_remedy(step,
                             "See which name service the relay's host asks (/etc/resolv.conf), that it answers "
                             "(`getent ahostsv6 %s`), and that no firewall stops port 53 on the way out.",
@@ -339,7 +350,8 @@ static bool fail_unresolved(Step *step, const json_t *of, const char *address)
 
         if (*address)
                 return false;
-        step_fail(step, "%.200s has no address: %.200s", upstream, *error ? error : "not resolved yet");
+        step_fail(step, "%.200s %s: %.200s", upstream, leads_back(error) ? "cannot be used" : "has no address",
+                  *error ? error : "not resolved yet");
         resolved_remedy(step, upstream, error);
         return true;
 }
@@ -534,8 +546,12 @@ static void name_replies(Check *check, Step *step, const json_t *name)
 
         if (fail_down(step, name))
                 return;
+        if (!*address) {
+                fact_add(step, "the address is not known");
+                return;
+        }
         if (traffic.forwarded == 0 && !ever) {
-                fact_add(step, "nothing was sent to %.90s yet", *address ? address : "the upstream");
+                fact_add(step, "nothing was sent to %.90s yet", address);
                 return;
         }
         if (ever && !silent) {
@@ -576,6 +592,8 @@ static Tally drops_lately(const json_t *status)
                 tally_add(&tally, remedies[i].reason,
                           answer_count(answer_part(forward, "drops"), remedies[i].reason) +
                                           answer_count(answer_part(reply, "drops"), remedies[i].reason));
+        if (answer_count(answer_part(forward, "drops"), "loop") > 0) /* what goes round fills all that has a limit */
+                tally.worst = "loop";
         return tally;
 }
 

@@ -1542,6 +1542,27 @@ class Check(CtlTest):
                 self.fake_status(address=None, error=error)
                 self.assertIn(text, self.check('resolved')['resolved']['remedy'])
 
+    def test_an_upstream_that_leads_back(self):
+        self.script('ip', 'exit 0\n')
+        port, = self.begin('[64:ff9b::127.0.0.1]')
+        self.client(port).send(b'ask')
+        world.wait_until(lambda: '(loop 1)' in self.out('status', status=3))
+        steps = self.check('resolved')
+        self.assertRegex(steps['resolved']['fact'], r'^\[64:ff9b::\S+ cannot be used: \S+: it leads back to this relay itself$')
+        self.assertIn('Upstream= must be the address of the service itself', steps['resolved']['remedy'])
+        self.assertIn('`journalctl -x -u udp46.service`', steps['resolved']['remedy'])
+        self.assertEqual(steps['replies']['fact'], 'the address is not known')
+
+    def test_an_upstream_that_was_found_to_lead_back(self):
+        """What else was dropped came of it."""
+        self.fake_status(address=None, error='[2001:db8::1]:9: it leads back to this relay itself', age=None, datagrams=257,
+                         drops={'loop': 2, 'client_limit': 7},
+                         recent={'client_to_upstream': {'drops': {'loop': 2, 'client_limit': 7}}})
+        steps = self.check('resolved')
+        self.assertEqual((steps['replies']['result'], steps['replies']['fact']), ('unknown', 'the address is not known'))
+        self.assertEqual(steps['limits']['fact'], '9 datagrams dropped in the last 59s: client_limit 7, loop 2')
+        self.assertEqual(steps['limits']['remedy'], steps['resolved']['remedy'])
+
     def test_reachable(self):
         port, = self.begin(f'[{NOWHERE}]:51820')
         self.client(port).send(b'ask')
