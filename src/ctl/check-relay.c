@@ -17,18 +17,21 @@ enum { HOST_TO_PASTE_MAX = 254 };
 static const char loop_remedy[] = "Upstream= must be the address of the service itself; see with `journalctl -x -u "
                                   "udp46.service` what leads the relay's datagrams back to it.";
 
+#define LOOK_FOR_STRANGERS                                                                              \
+        "If `udp46ctl sessions` shows many `unreplied` ones of different addresses, these are "         \
+        "strangers or forged clients, against whom a larger limit does not help: see \"Under attack\" " \
+        "in operations.md. "
+
 /* What to do about datagrams that are dropped for a reason. */
 static const struct {
         const char *reason, *remedy;
 } remedies[] = {
                 {"oversize", "Raise MaxDatagramSize= in udp46.conf, if datagrams of this size are meant."},
                 {"upstream_unresolved", "Mend the upstream's name in DNS."},
-                {"table_full",
-                 "Look with `udp46ctl sessions` for forged clients, then raise MaxSessions= in udp46.conf."},
-                {"unreplied_full",
-                 "See whether the upstream answers, and look with `udp46ctl sessions` for forged clients."},
-                {"new_session_limit",
-                 "Look with `udp46ctl sessions` for forged clients, then raise NewSessionLimitBurst= in udp46.conf."},
+                {"table_full", LOOK_FOR_STRANGERS "Else raise MaxSessions= in udp46.conf."},
+                {"unreplied_full", "See whether the upstream answers. " LOOK_FOR_STRANGERS
+                                   "Else raise MaxUnrepliedSessions= in udp46.conf."},
+                {"new_session_limit", LOOK_FOR_STRANGERS "Else raise NewSessionLimitBurst= in udp46.conf."},
                 {"client_limit", "If many clients share that address, raise ClientLimitBurst= in udp46.conf."},
                 {"loop", loop_remedy},
                 {"amplification", "If the service may answer strangers with so much, raise AmplificationLimit=."},
@@ -56,7 +59,7 @@ static const char *remedy_of(const char *reason)
 
 /* What the listeners of one name did together, or all of them. */
 typedef struct Traffic {
-        uint64_t received, forwarded, kernel_drops, icmp_errors, bad_source, not_allowed, table_full;
+        uint64_t received, forwarded, kernel_drops, icmp_errors, bad_source, not_allowed, no_room;
 } Traffic;
 
 /* A list of what happened: "no_route 7, denied 2". */
@@ -115,7 +118,7 @@ static void traffic_add(Traffic *traffic, const json_t *listener)
         traffic->icmp_errors += answer_count(listener, "icmp_errors");
         traffic->bad_source += answer_count(drops, "bad_source");
         traffic->not_allowed += answer_count(drops, "not_allowed");
-        traffic->table_full += answer_count(drops, "table_full");
+        traffic->no_room += answer_count(drops, "table_full") + answer_count(drops, "unreplied_full");
 }
 
 /* name NULL: of all listeners. */
@@ -605,25 +608,24 @@ static bool is_full(const json_t *object)
 /* name NULL: the whole relay is. */
 static void fail_full(Check *check, Step *step, const json_t *full, const char *name)
 {
-        const uint64_t refused = traffic_of(check->status, name).table_full;
+        const uint64_t sessions = answer_count(full, "sessions"), limit = answer_count(full, "limit"),
+                       refused = traffic_of(check->status, name).no_room;
         const char *lowered = answer_text(check->status, "limit_lowered");
         char whose[128] = "";
 
         if (name)
                 (void)snprintf(whose, sizeof(whose), " of the listeners named %.64s", name);
-        step_fail(step, "%" PRIu64 " of %" PRIu64 " session%s%s taken; %" PRIu64 " datagram%s refused",
-                  answer_count(full, "sessions"), answer_count(full, "limit"), plural(answer_count(full, "limit")),
-                  whose, refused, plural(refused));
+        if (sessions > limit)
+                step_fail(step, "%" PRIu64 " sessions%s open where %" PRIu64 " may be; %" PRIu64 " datagram%s refused",
+                          sessions, whose, limit, refused, plural(refused));
+        else
+                step_fail(step, "%" PRIu64 " of %" PRIu64 " session%s%s taken; %" PRIu64 " datagram%s refused",
+                          sessions, limit, plural(limit), whose, refused, plural(refused));
         if (!name && *lowered) {
-                step_remedy(step,
-                            "Look with `udp46ctl sessions` for forged clients. There may be fewer sessions than "
-                            "configured: %.200s.",
-                            lowered);
+                step_remedy(step, LOOK_FOR_STRANGERS "There may be fewer sessions than configured: %.200s.", lowered);
                 return;
         }
-        step_remedy(step,
-                    "Look with `udp46ctl sessions` for forged clients, then raise MaxSessions= in the section "
-                    "[Relay%s%.64s] of udp46.conf.",
+        step_remedy(step, LOOK_FOR_STRANGERS "Else raise MaxSessions= in the section [Relay%s%.64s] of udp46.conf.",
                     name ? " " : "", name ? name : "");
 }
 

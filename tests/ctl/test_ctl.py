@@ -1671,6 +1671,24 @@ class Check(CtlTest):
         step = self.check('limits')['limits']
         self.assertEqual(step['fact'], '2 of 2 sessions taken; 1 datagram refused')
         self.assertIn('MaxSessions= in the section [Relay] of udp46.conf', step['remedy'])
+        self.assertIn(self.FORGED, step['remedy'])
+
+    def test_more_than_there_may_be(self):
+        """MaxSessions= was lowered: who was refused for want of room was, by whichever limit."""
+        self.fake_status(sessions=98, limit=40, drops={'unreplied_full': 1})
+        self.assertEqual(self.check('limits')['limits']['fact'], '98 sessions open where 40 may be; 1 datagram refused')
+
+    FORGED = ('If `udp46ctl sessions` shows many `unreplied` ones of different addresses, these are strangers or forged clients, '
+              'against whom a larger limit does not help: see "Under attack" in operations.md.')
+
+    def test_limits_that_strangers_reach(self):
+        for verdict, key in ('table_full', 'MaxSessions='), ('new_session_limit', 'NewSessionLimitBurst='), \
+                ('unreplied_full', 'MaxUnrepliedSessions='):
+            with self.subTest(verdict):
+                self.fake_status(recent={'client_to_upstream': {'drops': {verdict: 5}}})
+                remedy = self.check('limits')['limits']['remedy']
+                self.assertIn(self.FORGED, remedy)
+                self.assertIn(f'raise {key} in udp46.conf', remedy)
 
     def test_a_limit_that_was_lowered(self):
         """MaxSessions= would not help."""
