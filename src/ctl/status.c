@@ -61,8 +61,9 @@ static void health_show(const json_t *health)
 static void sessions_show(const json_t *object)
 {
         label("Sessions");
-        (void)printf("%" PRIu64 " (%" PRIu64 " unreplied, peak %" PRIu64 ", limit %" PRIu64 ")\n",
-                     answer_count(object, "sessions"), answer_count(object, "unreplied"), answer_count(object, "peak"),
+        (void)printf("%" PRIu64 " (%" PRIu64 " of %" PRIu64 " unreplied, peak %" PRIu64 ", limit %" PRIu64 ")\n",
+                     answer_count(object, "sessions"), answer_count(object, "unreplied"),
+                     answer_count(object, "unreplied_limit"), answer_count(object, "peak"),
                      answer_count(object, "limit"));
 }
 

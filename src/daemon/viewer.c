@@ -164,6 +164,7 @@ static void fill_names(Viewer *viewer)
                                  .sessions = counted.sessions,
                                  .peak = counted.peak,
                                  .limit = counted.limit,
+                                 .unreplied_limit = counted.unreplied_limit,
                                  .by_age = {counted.by_age[0], counted.by_age[1]},
                                  .address = state->confirmed > 0 ? state->address : (Address){0},
                                  .resolved = state->confirmed,
@@ -211,6 +212,7 @@ static const View *look(void *userdata)
         view->peak = totals.peak;
         view->limit = totals.limit;
         view->unreplied = totals.unreplied;
+        view->unreplied_limit = totals.unreplied_limit;
         view->log_records_lost = log_n_lost(viewer->log);
         view->worker_latency = workers_latency(viewer->workers, view->now);
         view->watchdog_age = viewer->watchdog > 0 ? usec_sub(view->now, viewer->watchdog) : 0;

@@ -246,7 +246,8 @@ WorkersName workers_of_name(const Workers *workers, unsigned name)
         const Quota *quota = &workers->names[name].quota;
         WorkersName sum = {.sessions = counter_get(&quota->current),
                            .peak = counter_get(&quota->peak),
-                           .limit = counter_get(&quota->limit)};
+                           .limit = counter_get(&quota->limit),
+                           .unreplied_limit = counter_get(&workers->names[name].unreplied.limit)};
 
         for (unsigned i = 0; i < workers->n; i++) {
                 const Policy *policy = worker_relay(workers->slots[i].worker)->policies[name];
@@ -302,7 +303,8 @@ WorkersTotals workers_totals(const Workers *workers)
 {
         WorkersTotals totals = {.sessions = counter_get(&workers->whole.current),
                                 .peak = counter_get(&workers->whole.peak),
-                                .limit = counter_get(&workers->whole.limit)};
+                                .limit = counter_get(&workers->whole.limit),
+                                .unreplied_limit = counter_get(&workers->unreplied.limit)};
 
         for (size_t i = 0; i < workers->n_places; i++) {
                 const Stats stats = place_stats(&workers->places[i]);

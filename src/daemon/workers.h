@@ -15,7 +15,7 @@
 typedef struct Workers Workers;
 
 typedef struct WorkersTotals {
-        uint64_t sessions, peak, limit, unreplied;
+        uint64_t sessions, peak, limit, unreplied, unreplied_limit;
         Stats stats;
 } WorkersTotals;
 
@@ -113,7 +113,7 @@ usec_t workers_latency(const Workers *workers, usec_t now);
 
 /* What is counted by name. */
 typedef struct WorkersName {
-        uint64_t sessions, peak, limit, by_age[N_SESSION_AGES];
+        uint64_t sessions, peak, limit, unreplied_limit, by_age[N_SESSION_AGES];
 } WorkersName;
 
 /* What all of them have counted of a name's target. */

@@ -232,11 +232,12 @@ static json_t *name_object(const View *view, size_t i, usec_t asked)
         const Finding finding = health_of_name(view, i, asked);
         char text[ADDRESS_TEXT_MAX];
 
-        return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name", name->name,
-                         "health", health_object(&finding), "sessions", json_number(name->sessions), "unreplied",
-                         json_number(name->by_age[SESSION_UNREPLIED]), "assured",
+        return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
+                         name->name, "health", health_object(&finding), "sessions", json_number(name->sessions),
+                         "unreplied", json_number(name->by_age[SESSION_UNREPLIED]), "assured",
                          json_number(name->by_age[SESSION_ASSURED]), "peak", json_number(name->peak), "limit",
-                         json_number(name->limit), "upstream", name->upstream, "upstream_address",
+                         json_number(name->limit), "unreplied_limit", json_number(name->unreplied_limit), "upstream",
+                         name->upstream, "upstream_address",
                          name->address.family ? json_string(address_format(text, &name->address)) : json_null(),
                          "resolved_age_seconds", json_age(view, name->resolved), "resolve_error",
                          *name->why ? json_string(name->why) : json_null(), "reply_age_seconds",
@@ -290,13 +291,14 @@ static void status_end(Body *body, FILE *to)
                 (void)json_array_append_new(places, place_object(&view->places[i]));
         for (size_t i = 0; i < view->n_names; i++)
                 (void)json_array_append_new(names, name_object(view, i, body->asked[i]));
-        status = json_pack("{s:s, s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
-                           view->version, "commit", view->commit, "date", view->date, "uptime_seconds",
+        status = json_pack("{s:s, s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                           "version", view->version, "commit", view->commit, "date", view->date, "uptime_seconds",
                            (double)usec_sub(view->now, view->started) / (double)USEC_PER_SEC, "health",
                            health_object(&health.finding), "recent", recent_object(&history), "sessions",
                            json_number(view->sessions), "unreplied", json_number(view->unreplied), "peak",
-                           json_number(view->peak), "limit", json_number(view->limit), "limit_lowered",
-                           json_text(view->lowered), "reload_error", json_text(view->reload_trouble), "restored",
+                           json_number(view->peak), "limit", json_number(view->limit), "unreplied_limit",
+                           json_number(view->unreplied_limit), "limit_lowered", json_text(view->lowered),
+                           "reload_error", json_text(view->reload_trouble), "restored",
                            restored_object(&view->restored), "names", names, "listeners", places);
         (void)json_dumpf(status, to, JSON_INDENT(2));
         (void)fputc('\n', to);

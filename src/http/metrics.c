@@ -45,8 +45,11 @@
         X(WORKERS, "gauge", "udp46_workers", "Sockets that share the listener's address, each with a worker.")        \
         X(SESSIONS_PEAK, "gauge", "udp46_sessions_peak", "Most sessions at one time since the start.")                \
         X(SESSIONS_LIMIT, "gauge", "udp46_sessions_limit", "Sessions at most.")                                       \
+        X(UNREPLIED_LIMIT, "gauge", "udp46_unreplied_sessions_limit", "Unreplied sessions at most.")                  \
         X(SESSIONS, "gauge", "udp46_sessions", "Sessions open now, by listener name and state.")                      \
         X(NAME_LIMIT, "gauge", "udp46_name_sessions_limit", "Sessions at most, by listener name.")                    \
+        X(NAME_UNREPLIED_LIMIT, "gauge", "udp46_name_unreplied_sessions_limit",                                       \
+          "Unreplied sessions at most, by listener name.")                                                            \
         X(NAME_PEAK, "gauge", "udp46_name_sessions_peak", "Most sessions at one time, by listener name.")             \
         X(UPSTREAM_INFO, "gauge", "udp46_upstream_info", "The upstream as configured and its address now, always 1.") \
         X(UPSTREAM_RESOLVED, "gauge", "udp46_upstream_resolved", "1 while the upstream's address is known.")          \
@@ -419,6 +422,12 @@ static double name_limit(const View *view, const ViewName *name)
         return (double)name->limit;
 }
 
+static double name_unreplied_limit(const View *view, const ViewName *name)
+{
+        (void)view;
+        return (double)name->unreplied_limit;
+}
+
 static double name_peak(const View *view, const ViewName *name)
 {
         (void)view;
@@ -568,6 +577,7 @@ static void write_names(FILE *to, const View *view)
 {
         write_sessions_by_state(to, view);
         each_name(to, view, METRIC_NAME_LIMIT, name_limit);
+        each_name(to, view, METRIC_NAME_UNREPLIED_LIMIT, name_unreplied_limit);
         each_name(to, view, METRIC_NAME_PEAK, name_peak);
         write_upstream_info(to, view);
         each_target(to, view, METRIC_UPSTREAM_RESOLVED, target_resolved);
@@ -661,6 +671,7 @@ static void write_all(FILE *to, const View *view)
         each_place(to, view, METRIC_WORKERS, n_workers);
         plain(to, METRIC_SESSIONS_PEAK, (double)view->peak);
         plain(to, METRIC_SESSIONS_LIMIT, (double)view->limit);
+        plain(to, METRIC_UNREPLIED_LIMIT, (double)view->unreplied_limit);
         write_names(to, view);
         write_restored(to, &view->restored);
         plain(to, METRIC_RELOADED, !*view->reload_trouble);

@@ -35,7 +35,7 @@ enum { VIEW_TARGETS_MAX = ENDPOINT_LIST_MAX };
 
 typedef struct ViewName {
         const char *name;
-        uint64_t sessions, peak, limit;
+        uint64_t sessions, peak, limit, unreplied_limit;
         uint64_t by_age[N_SESSION_AGES];
         unsigned n_targets;
         ViewTarget targets[VIEW_TARGETS_MAX];
@@ -82,7 +82,7 @@ typedef struct View {
         usec_t now, started;
         int64_t clock_offset; /* µs */
         const char *version, *commit, *date;
-        uint64_t sessions, peak, limit, unreplied;
+        uint64_t sessions, peak, limit, unreplied, unreplied_limit;
         const char *lowered;        /* why the limit is lower than what is configured; NULL: it is not */
         const char *reload_trouble; /* why the last reload failed, and the configuration before stays; "": it did not */
         uint64_t log_records_lost;

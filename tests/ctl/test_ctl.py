@@ -231,20 +231,20 @@ class Commands(CtlTest):
     def setUp(self):
         super().setUp()
         self.home = self.upstream(answer=lambda data: data)
-        self.ports = self.begin(self.home, n=2, config='[Relay office]\nMaxSessions=9\n')
+        self.ports = self.begin(self.home, n=2, config='[Relay office]\nMaxSessions=9\nMaxUnrepliedSessions=4\n')
 
     def test_status(self):
         self.clients(self.ports[0], 3, 2)
         text = self.out('status')
         self.assertRegex(text.splitlines()[0],
                          rf'^● udp46 0.2.0 - Waiting: on office, for the first datagram from a client to {re.escape(self.home.name)}$')
-        self.assertIn('    Sessions: 2 (0 unreplied, peak 2, limit 14116)', text)
+        self.assertIn('    Sessions: 2 (0 of 10587 unreplied, peak 2, limit 14116)', text)
         self.assertIn(f'    Upstream: {self.home.name}\n', text)
         self.assertIn(f'    Listener: 127.0.0.1:{self.ports[0]}\n     Forward: 5 datagrams, 500 B, 0 dropped\n'
                       '       Reply: 5 datagrams, 500 B, 0 dropped\n', text)
         self.assertRegex(text, rf'\n● relay - Yes: {re.escape(self.home.name)} answered [^\n]+\n')
         self.assertIn('\n● office - Waiting: for the first datagram', text)
-        self.assertIn('limit 9)', text)
+        self.assertIn('    Sessions: 0 (0 of 4 unreplied, peak 0, limit 9)', text)
         self.assertIn('  Last reply: none yet', text)
         self.assertEqual(self.out().splitlines()[2:5], text.splitlines()[2:5], 'status is what it does without a command')
         self.assertTrue(self.out(LC_ALL='C').startswith('* udp46'))

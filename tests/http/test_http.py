@@ -561,6 +561,7 @@ class Metrics(HttpTestCase):
         self.assertEqual(status['sessions'], s.value('udp46_sessions_active'))
         self.assertEqual(status['peak'], s.value('udp46_sessions_peak'))
         self.assertEqual(status['limit'], s.value('udp46_sessions_limit'))
+        self.assertEqual(status['unreplied_limit'], s.value('udp46_unreplied_sessions_limit'))
         self.assertEqual(status['unreplied'], s.sum('udp46_sessions', state='unreplied'))
         self.assertEqual([place['listener'] for place in status['listeners']], listeners)
         for place in status['listeners']:
@@ -578,6 +579,7 @@ class Metrics(HttpTestCase):
                 self.assertEqual(name[state], s.value('udp46_sessions', name=name['name'], state=state))
             self.assertEqual(name['sessions'], name['unreplied'] + name['assured'])
             self.assertEqual(name['limit'], s.value('udp46_name_sessions_limit', name=name['name']))
+            self.assertEqual(name['unreplied_limit'], s.value('udp46_name_unreplied_sessions_limit', name=name['name']))
             self.assertIsNone(name['resolve_error'])
             self.assertLess(name['reply_age_seconds'], 10)
             s.value('udp46_upstream_info', name=name['name'], upstream=name['upstream'],
