@@ -224,7 +224,8 @@ static void note_limit(const View *view, Finding notes[static HEALTH_NOTES_MAX],
         char limit[HTML_NUMBER_MAX];
 
         if (view->limit > 0 && view->sessions >= view->limit) {
-                find(take_note(notes, n), HEALTH_DOUBTFUL, "Full", "all %s sessions are taken, new clients get none",
+                find(take_note(notes, n), HEALTH_DOUBTFUL, "Full",
+                     "all %s sessions are taken, new clients only get one where another makes way",
                      html_format_count(limit, view->limit));
                 return;
         }
@@ -234,7 +235,8 @@ static void note_limit(const View *view, Finding notes[static HEALTH_NOTES_MAX],
                 if (name->limit == 0 || name->sessions < name->limit)
                         continue;
                 find(take_note(notes, n), HEALTH_DOUBTFUL, "Full",
-                     "all %s sessions of the listeners named %s are taken, new clients get none",
+                     "all %s sessions of the listeners named %s are taken, new clients only get one where another "
+                     "makes way",
                      html_format_count(limit, name->limit), name->name);
                 return; /* the table below shows the others */
         }

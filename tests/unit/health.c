@@ -225,11 +225,12 @@ START_TEST(full_tables)
         names[0].sessions = view.sessions = 10;
         (void)judge(&n);
         ck_assert_uint_eq(n, 1);
-        ck_assert_str_eq(notes[0].text, "all 10 sessions of the listeners named relay are taken, new clients get none");
+        ck_assert_str_eq(notes[0].text, "all 10 sessions of the listeners named relay are taken, new clients only get "
+                                        "one where another makes way");
         view.sessions = 20;
         (void)judge(&n);
         ck_assert_uint_eq(n, 1);
-        ck_assert_str_eq(notes[0].text, "all 20 sessions are taken, new clients get none");
+        ck_assert_str_eq(notes[0].text, "all 20 sessions are taken, new clients only get one where another makes way");
 }
 END_TEST
 
