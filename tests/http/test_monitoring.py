@@ -3,8 +3,8 @@
 """docs/monitoring against the real thing: Debian's prometheus scrapes the real daemon, and evaluates every expression.
 
 Runs as root in a network and a mount namespace of its own, as tests/world/test_daemon.py does. UDP46_BINARY is the program
-under test. One Prometheus watches three relays: `well` carries traffic, `broken` has an upstream whose name leads nowhere, and to
-`flooded` comes one address with more sessions than it may open; the dashboard shows the first two.
+under test. One Prometheus watches three relays: `well` carries traffic, `broken` has an upstream whose name leads nowhere,
+and to `flooded` comes one address with more sessions than it may open; the dashboard shows the first two.
 Exit status 77: not allowed here. With CI=true nothing is skipped.
 """
 
@@ -164,7 +164,8 @@ class Monitoring(unittest.TestCase):
         targets = ''.join(f'''
       - targets: ["127.0.0.1:{port}"]
         labels:
-          instance: {name}''' for name, port in (('well', well_http), ('broken', broken_http), ('flooded', flooded_http)))
+          instance: {name}''' for name, port in (('well', well_http), ('broken', broken_http),
+                                               ('flooded', flooded_http)))
         cls.prometheus = Prometheus(cls.directory, f'''global:
   scrape_interval: 1s
   scrape_timeout: 1s
