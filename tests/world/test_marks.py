@@ -109,7 +109,7 @@ class Capture:
         shown = subprocess.run(['ip', '-j', 'link', 'show', device], check=True, stdout=subprocess.PIPE)
         self.mac = json.loads(shown.stdout)[0]['address']
         self.file = tempfile.NamedTemporaryFile(suffix='.pcap')
-        self.process = subprocess.Popen(['tcpdump', '--immediate-mode', '-Uni', device, '-B', '16384', '-s', '0', '-Z', 'root', '-w',
+        self.process = subprocess.Popen(['tcpdump', '--immediate-mode', '-Uni', device, '-B', '65536', '-s', '0', '-Z', 'root', '-w',
                                          self.file.name, 'udp or ip6'], stderr=subprocess.PIPE)
         while b'listening on' not in self.process.stderr.readline():
             pass

@@ -66,8 +66,10 @@ class Manager(world.Notify):
         return [(name, held) for name, several in sorted(self.held.items()) for held in several]
 
     def image(self):
-        image, = (held for name, held in self.everything() if name.endswith('-image'))
-        return image.fd
+        def images():
+            return [held for name, held in self.everything() if name.endswith('-image')]
+        wait_until(lambda: len(images()) == 1)                # that of the process before has gone
+        return images()[0].fd
 
     def close(self):
         super().close()
