@@ -310,8 +310,9 @@ class Names(world.TestCase):
             self.dns.serve(address)
             end = time.monotonic() + 5
             while (not self.home.came or self.home.last() != address) and time.monotonic() < end:
-                client.send(b'0 %d' % sent)
-                sent += 1
+                if sent - len(self.home.came) < 100:  # a busy machine would drop more in some buffer
+                    client.send(b'0 %d' % sent)
+                    sent += 1
                 back += receive()
                 time.sleep(0.0002)
         wait_until(lambda: len(self.home.came) == sent, what='all have arrived')
