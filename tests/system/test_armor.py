@@ -29,6 +29,7 @@ NOT_SEEN = {"/run/systemd/resolve/io.systemd.Resolve", "@{PROC}/@{pid}/fd/"}
 
 READING = {"access", "chdir", "faccessat", "faccessat2", "newfstatat", "readlink", "readlinkat",
            "stat", "statfs", "statx"}
+CARRYING = {"recvfrom", "recvmmsg", "recvmsg", "sendmmsg", "sendmsg", "sendto"}   # what they quote is no path
 
 
 def glob_regex(pattern):
@@ -94,7 +95,7 @@ class Trace:
                 self.files.add((re.search(r'sun_path="([^"]*)"', arguments)[1], "w"))
         elif call == "execve":
             self.files.add((path[1], "m"))                    # itself; whatever else is not in the profile
-        elif path and call not in READING and not result.startswith("-"):
+        elif path and call not in READING | CARRYING and not result.startswith("-"):
             self.unknown.add(line)
 
     @staticmethod
