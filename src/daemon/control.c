@@ -150,10 +150,17 @@ static void control_instruct(Control *control)
                 warn_of_missing_device(control, i, order.settings.device);
                 control_order(control, &order);
                 order_sources(control, i);
-                if (!workers_set_filter(control->workers, i, config_filter(control->config, names[i])))
-                        (void)sd_event_exit(control->event, -EBUSY);
         }
         targets_serve(control->targets);
+}
+
+/* Before anything else: who may not come to a new upstream never does. */
+static void set_filters(Control *control)
+{
+        for (unsigned i = 0; i < n_names(control); i++)
+                if (!workers_set_filter(control->workers, i,
+                                        config_filter(control->config, workers_name(control->workers, i))))
+                        (void)sd_event_exit(control->event, -EBUSY);
 }
 
 /* --- serving and stopping --- */
@@ -391,6 +398,7 @@ static int control_serve(Control *control)
 
         if (control->serving || control->stopping)
                 return 0;
+        set_filters(control);
         control_instruct(control);
         control_restore(control);
         say_what_starts(control);
@@ -542,6 +550,7 @@ static void control_apply(Control *control)
 
         config_whole(control->config, &settings);
         log_set_level(control->log, settings.log_level);
+        set_filters(control);
         set_targets(control);
         set_http(control);
         if (control->serving)
