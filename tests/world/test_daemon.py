@@ -1538,7 +1538,7 @@ def run(**more):
 
 def main():
     enter(__file__)
-    subprocess.run(['ip', 'address', 'add', '2001:db8::46/128', 'dev', 'lo'], check=True)
+    subprocess.run(['ip', 'address', 'add', '2001:db8::46/128', 'dev', 'lo', 'nodad'], check=True)
     add_refusals()
     run()
 

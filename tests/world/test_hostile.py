@@ -290,15 +290,18 @@ class RoundTrips(Strangers):
                                         f'{self.PREFIX}/96\ndynamic-pool 198.51.100.0/24\n', encoding='ascii')
         subprocess.run(['tayga', '-c', config, '--mktun'], check=True, stdout=subprocess.DEVNULL)
         self.addCleanup(self.ip, 'link', 'del', 'nat64')
-        for address in f'{self.HOST}/128', f'{self.LISTENER}/24':
-            self.ip('address', 'add', address, 'dev', 'lo')
-            self.addCleanup(self.ip, 'address', 'del', address, 'dev', 'lo')
+        self.add_address(f'{self.LISTENER}/24')
+        self.add_address(f'{self.HOST}/128', 'nodad')         # it can be used at once
         self.ip('link', 'set', 'nat64', 'up')
         self.ip('route', 'add', '198.51.100.0/24', 'dev', 'nat64')
         self.ip('-6', 'route', 'add', f'{self.PREFIX}/96', 'dev', 'nat64', 'src', self.HOST)
         tayga = subprocess.Popen(['tayga', '-c', config, '-d'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(tayga.wait)
         self.addCleanup(tayga.kill)
+
+    def add_address(self, address, *how):
+        self.ip('address', 'add', address, 'dev', 'lo', *how)
+        self.addCleanup(self.ip, 'address', 'del', address, 'dev', 'lo')
 
     def ip(self, *arguments):
         subprocess.run(['ip', *arguments], check=True)
@@ -359,8 +362,7 @@ class RoundTrips(Strangers):
         self.begin_round()
         client = self.from_('192.0.2.9')
         self.check_found(client)
-        self.ip('address', 'add', f'{self.PREFIX}{self.LISTENER}/128', 'dev', 'lo')
-        self.addCleanup(self.ip, 'address', 'del', f'{self.PREFIX}{self.LISTENER}/128', 'dev', 'lo')
+        self.add_address(f'{self.PREFIX}{self.LISTENER}/128', 'nodad')
         upstream = self.upstream(address=f'{self.PREFIX}{self.LISTENER}', port=self.port)
         self.daemon.wait_line('upstream resolved', 60, n=2)
         wait_until(lambda: self.answered(client))

@@ -588,7 +588,7 @@ def main():
     if not shutil.which('dnsmasq'):
         sys.exit('dnsmasq is not installed (dnsmasq-base)')
     for address in HOMES:
-        subprocess.run(['ip', 'address', 'add', address + '/128', 'dev', 'lo'], check=True)
+        subprocess.run(['ip', 'address', 'add', address + '/128', 'dev', 'lo', 'nodad'], check=True)
     Names.point_to(RESOLVER)
     world.run()
 
