@@ -2,7 +2,7 @@
 #pragma once
 /*
  * Who gets a session. An address proves nothing and costs nothing, so all that is decided here only ever concerns those
- * who have none: whoever is assured never makes way for a stranger, and no bucket delays a session that is open.
+ * who have none: whoever has shown that he hears never makes way, and no bucket delays a session that is open.
  */
 #include "relay/relay.h"
 
@@ -11,7 +11,7 @@
 
 /*
  * May this flow have a session, of which that is the first datagram, and is there room for one? FORWARDED, or why not.
- * Nothing is allocated.
+ * Allocates nothing; asks the kernel only of who comes from a listener's own port, as often as sessions may be opened.
  */
 Verdict admission_ask(Relay *relay, Listener *listener, const Flow *flow, const Datagram *first, usec_t now);
 

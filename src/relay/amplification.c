@@ -48,10 +48,11 @@ static void drop_from(const Session *session, Batch *batch, unsigned i, uint16_t
 
 unsigned amplification_shed(Session *session, Batch *batch)
 {
-        uint64_t budget = budget_of(session);
+        uint64_t budget;
 
         if (session->record.proven || session->listener->policy->settings.amplification == 0)
                 return batch->n;
+        budget = budget_of(session);
         for (unsigned i = 0; i < batch->n; i++) {
                 uint16_t n = that_fit(&batch->items[i], budget);
 

@@ -23,7 +23,7 @@ typedef struct SessionRecord {
         uint32_t seal;
         uint8_t age;    /* a SessionAge */
         uint8_t bound;  /* 1: the source was chosen by us, not by the kernel; no bool, that may not be just any byte */
-        uint8_t proven; /* 1: the client has sent something since it was answered: it hears us */
+        uint8_t proven; /* 1: the client has sent something since an answer left for it: it hears us */
         uint8_t _pad;
         Flow flow;
         Address source; /* the leg's own address when it was opened; its port stays */
