@@ -132,7 +132,7 @@ static void listening_worked(void *userdata)
                 make_way_no_more(server);
 }
 
-/* As long as there is no descriptor, or no memory, for a first connection. */
+/* As long as there is no descriptor, or no memory, for a first connection, or to hear of one. */
 #define REFUSED_REST (100 * USEC_PER_MSEC)
 
 static bool first_is_refused(const Listening *listening)
@@ -155,7 +155,7 @@ static usec_t next_turn(const Listening *listening)
 static void listening_turn(void *userdata)
 {
         Listening *listening = userdata;
-        bool refused;
+        bool rests;
         usec_t next;
 
         if (listening->server->closed)
@@ -164,9 +164,11 @@ static void listening_turn(void *userdata)
         make_way(listening->server);
         (void)MHD_run(listening->daemon);
         make_way_no_more(listening->server);
-        refused = !listening->ended && first_is_refused(listening);
-        next = refused ? REFUSED_REST : next_turn(listening);
-        (void)sd_event_source_set_enabled(listening->io, refused ? SD_EVENT_OFF : SD_EVENT_ON);
+        rests = (!listening->ended && first_is_refused(listening)) ||
+                sd_event_source_set_enabled(listening->io, SD_EVENT_ON) < 0;
+        if (rests)
+                (void)sd_event_source_set_enabled(listening->io, SD_EVENT_OFF);
+        next = rests ? REFUSED_REST : next_turn(listening);
         (void)sd_event_source_set_time_relative(listening->timer, next);
         (void)sd_event_source_set_enabled(listening->timer, next == USEC_NEVER ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }

@@ -446,7 +446,7 @@ class Names(world.TestCase):
         self.assertEqual(self.n_questions(), 1)
         self.reload(daemon)
         daemon.wait_line('<6>upstream moved ')
-        self.ask(sock, b'0 2')
+        wait_until(lambda: self.answered(sock, b'0 2'), what='the session has followed')
         time.sleep(2)
         self.assertEqual(self.n_questions(), 2)
 
@@ -460,7 +460,7 @@ class Names(world.TestCase):
         self.assertEqual(self.n_questions(), 1)
         self.reload(daemon)
         daemon.wait_line('<6>upstream moved ', 1)
-        self.ask(sock, b'0 1')
+        wait_until(lambda: self.answered(sock, b'0 1'), what='the session has followed')
         self.check_followed([HOMES[0], HOMES[1]])
 
     def test_a_reload_while_a_question_is_on_its_way(self):
