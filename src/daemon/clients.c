@@ -3,6 +3,7 @@
  * Believes: of a list that is half understood nobody knows whom it keeps out. Refuses: to go on with less than was
  * written.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +28,11 @@ static int add_word(ClientList *to, const char *word, const char **ret_why)
         *ret_why = "more than 64 addresses and networks: write them into a file, and name that";
         if (to->n == CLIENT_NETWORKS_MAX)
                 return -EINVAL;
-        if (network_parse(word, &to->items[to->n], ret_why) < 0)
+        if (network_parse(word, &to->items[to->n], ret_why) < 0) {
+                if (!isdigit((unsigned char)*word))
+                        *ret_why = "expected an IPv4 address, a network like 192.0.2.0/24, or a file by its whole path";
                 return -EINVAL;
+        }
         to->n++;
         return 0;
 }

@@ -193,7 +193,20 @@ START_TEST(too_many_in_one_line)
 }
 END_TEST
 
+START_TEST(a_file_is_named_by_its_whole_path)
+{
+        const char *why = NULL;
+
+        ck_assert_int_eq(client_list_add("friends.txt", &allowed, &why), -EINVAL);
+        ck_assert_msg(strstr(why, "whole path"), "%s", why);
+        ck_assert_int_eq(client_list_add("192.0.2", &allowed, &why), -EINVAL);
+        ck_assert_msg(!strstr(why, "path"), "%s", why);
+        ck_assert_uint_eq(allowed.n + allowed.n_files, 0);
+}
+END_TEST
+
 UNIT_SUITE("daemon/clients", UNIT_TEST(lines_and_files_add_up), UNIT_TEST(an_empty_value_takes_back),
            UNIT_TEST(an_empty_file_lets_nobody_in), UNIT_TEST(mistakes_are_told_by_line), UNIT_TEST(a_byte_order_mark),
            UNIT_TEST(two_in_one_line_are_a_mistake), UNIT_TEST(a_byte_that_is_no_text),
-           UNIT_TEST(files_that_cannot_be_read), UNIT_TEST(a_list_of_all_there_can_be), UNIT_TEST(too_many_in_one_line))
+           UNIT_TEST(files_that_cannot_be_read), UNIT_TEST(a_list_of_all_there_can_be), UNIT_TEST(too_many_in_one_line),
+           UNIT_TEST(a_file_is_named_by_its_whole_path))
