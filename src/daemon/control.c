@@ -544,6 +544,13 @@ static void drain_targets(Control *control)
                 targets_drain(control->targets, i, &control->drained);
 }
 
+/* What is said next is true of all of them. */
+static void control_await(const Control *control)
+{
+        if (control->serving)
+                workers_await(control->workers);
+}
+
 static void control_apply(Control *control)
 {
         Settings settings;
@@ -555,6 +562,7 @@ static void control_apply(Control *control)
         set_http(control);
         if (control->serving)
                 control_instruct(control);
+        control_await(control);
 }
 
 static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
@@ -584,6 +592,7 @@ static int on_reload_signal(sd_event_source *source, const struct signalfd_sigin
                 char *rest = text ? text : no_memory; /* not even for the text */
 
                 drain_targets(control); /* a mistake elsewhere does not keep anybody there */
+                control_await(control);
                 status_note_trouble(&control->status, rest);
                 for (const char *line; (line = strsep(&rest, "\n")) && *line;)
                         say(control, SENTENCE_RELOAD_FAILED, line);

@@ -34,6 +34,8 @@ enum {
 
 struct Worker {
         Mailbox *orders, *answers;
+        uint64_t n_ordered; /* the control thread's */
+        Counter n_obeyed;
         Relay *relay;
         Keeper *keeper;  /* or NULL: sessions end with us */
         sd_event *event; /* orders and the timer */
@@ -181,8 +183,10 @@ static int on_orders(sd_event_source *source, int fd, uint32_t events, void *use
 
         (void)source, (void)fd, (void)events;
         mailbox_quiet(worker->orders);
-        while (mailbox_take(worker->orders, &order))
+        while (mailbox_take(worker->orders, &order)) {
                 worker_obey(worker, &order);
+                counter_add(&worker->n_obeyed, 1);
+        }
         return worker_fail_on(worker, worker_arm(worker, true));
 }
 
@@ -351,11 +355,18 @@ const Relay *worker_relay(const Worker *worker)
 bool worker_order(Worker *worker, const WorkerOrder *order)
 {
         for (unsigned i = 0; i < ORDER_TRIES; i++) {
-                if (mailbox_post(worker->orders, order))
+                if (mailbox_post(worker->orders, order)) {
+                        worker->n_ordered++;
                         return true;
+                }
                 (void)usleep(ORDER_PAUSE);
         }
         return false;
+}
+
+bool worker_has_obeyed(const Worker *worker)
+{
+        return counter_get(&worker->n_obeyed) == worker->n_ordered;
 }
 
 int worker_get_fd(const Worker *worker)
@@ -395,9 +406,12 @@ static void drop_orders(Mailbox *orders)
 {
         WorkerOrder order;
 
-        while (mailbox_take(orders, &order))
+        while (mailbox_take(orders, &order)) {
                 if (order.kind == WORKER_SET_SOURCES)
                         (void)sources_free(order.sources);
+                else if (order.kind == WORKER_SET_FILTER)
+                        (void)filter_free(order.filter);
+        }
 }
 
 Worker *worker_free(Worker *worker)

@@ -75,6 +75,9 @@ int worker_start(Worker *worker);
 /* If too many are waiting, waits for the worker to take some. false: it has not for a second; nothing happened. */
 bool worker_order(Worker *worker, const WorkerOrder *order);
 
+/* Has it obeyed all of them? */
+bool worker_has_obeyed(const Worker *worker);
+
 /* Readable when there are answers: worker_quiet(), then take until false; or, with some left, worker_again(). */
 int worker_get_fd(const Worker *worker);
 void worker_quiet(Worker *worker);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/store.h"
 #include "daemon/workers.h"
@@ -12,6 +13,10 @@
 
 /* A worker that has not answered for this long has stopped working. */
 #define ANSWER_WITHIN USEC_PER_SEC
+
+/* How long we wait for what they obey in microseconds, and how often we look. */
+#define AWAIT_MAX USEC_PER_SEC
+#define AWAIT_STEP 100 /* µs */
 
 /* One worker, as the control loop sees it. */
 typedef struct Slot {
@@ -389,6 +394,15 @@ bool workers_order(Workers *workers, const WorkerOrder *order)
         for (unsigned i = 0; i < workers->n; i++)
                 taken = worker_order(workers->slots[i].worker, order) && taken;
         return taken;
+}
+
+void workers_await(const Workers *workers)
+{
+        const usec_t until = usec_add(clock_monotonic(), AWAIT_MAX);
+
+        for (unsigned i = 0; i < workers->n; i++)
+                while (!worker_has_obeyed(workers->slots[i].worker) && clock_monotonic() < until)
+                        (void)usleep(AWAIT_STEP);
 }
 
 void workers_set_host_ports(Workers *workers, uint64_t n)

@@ -81,6 +81,9 @@ int workers_start(Workers *workers);
 /* Gives the order to all. false: one of them takes none, it has stopped working. */
 bool workers_order(Workers *workers, const WorkerOrder *order);
 
+/* Until all have obeyed what they were ordered so far; a second at most: whoever is stuck is found out otherwise. */
+void workers_await(const Workers *workers);
+
 /* So many legs may have a port that the kernel chose. */
 void workers_set_host_ports(Workers *workers, uint64_t n);
 

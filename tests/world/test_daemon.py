@@ -10,6 +10,7 @@ Exit status 77: not allowed here.
 import contextlib
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -308,6 +309,17 @@ class TestCase(unittest.TestCase):
         daemon = self.start('--listen', f'127.0.0.1:{port}', *arguments, config=config, **kwargs)
         daemon.wait_line('<6>starting udp46 ')
         return daemon, port
+
+    def starve(self, daemon):
+        """Its workers have what is left of a processor by another process, which is returned: the rest goes on."""
+        for task in pathlib.Path(f'/proc/{daemon.process.pid}/task').iterdir():
+            if (task / 'comm').read_text('ascii').strip() == 'udp46-worker':
+                os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
+                os.sched_setaffinity(int(task.name), {0})
+        hog = subprocess.Popen(['/usr/bin/python3', '-c', 'import os\nos.sched_setaffinity(0, {0})\nwhile True: pass'])
+        self.addCleanup(hog.wait)
+        self.addCleanup(hog.kill)
+        return hog
 
     def ask(self, client, data=b'ask'):
         """Sends and waits for the same to come back."""

@@ -430,13 +430,7 @@ class Reasons(Strangers):
         come(1)
         old = wait_until(questions, 10)[0]
         time.sleep(4)  # it is over
-        for task in pathlib.Path(f'/proc/{self.daemon.process.pid}/task').iterdir():
-            if (task / 'comm').read_text('ascii').strip() == 'udp46-worker':
-                os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
-                os.sched_setaffinity(int(task.name), {0})
-        hog = subprocess.Popen(['/usr/bin/python3', '-c', 'import os\nos.sched_setaffinity(0, {0})\nwhile True: pass'])
-        self.addCleanup(hog.wait)
-        self.addCleanup(hog.kill)
+        hog = self.starve(self.daemon)
         client, second, end = self.from_('127.0.9.9'), 2, time.monotonic() + 15
         while len(questions()) < 2 and time.monotonic() < end:
             come(second)
