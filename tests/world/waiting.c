@@ -5,6 +5,7 @@
  */
 #include <arpa/inet.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -36,6 +37,17 @@ typedef struct Jam {
 } Jam;
 
 /* --- the cable --- */
+
+/* What leaves by a timer of the cable, or by its sender, queues up at the core that each is on: one could pass another.
+ */
+static void stay_on_one_core(void)
+{
+        cpu_set_t cores;
+
+        CPU_ZERO(&cores);
+        CPU_SET((size_t)sched_getcpu(), &cores);
+        ck_assert_int_eq(sched_setaffinity(0, sizeof(cores), &cores), 0);
+}
 
 /* It lets out so many bytes at once, and then one in a millisecond. Each change makes its burst anew. */
 static void cable_burst(const char *bytes)
@@ -78,6 +90,7 @@ static void cable_open(void)
 static void jam_init(Jam *jam, const PolicySettings *settings)
 {
         *jam = (Jam){0};
+        stay_on_one_core();
         line_init_far_upstream(&jam->line, settings, "true");
         world_deepen(jam->line.home, DEEP);
         world_deepen(jam->line.l->fd, DEEP);
