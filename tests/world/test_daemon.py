@@ -310,16 +310,23 @@ class TestCase(unittest.TestCase):
         daemon.wait_line('<6>starting udp46 ')
         return daemon, port
 
-    def starve(self, daemon):
-        """Its workers have what is left of a processor by another process, which is returned: the rest goes on."""
-        for task in pathlib.Path(f'/proc/{daemon.process.pid}/task').iterdir():
-            if (task / 'comm').read_text('ascii').strip() == 'udp46-worker':
-                os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
-                os.sched_setaffinity(int(task.name), {0})
+    @contextlib.contextmanager
+    def starved(self, daemon):
+        """Its workers have what is left of a processor by another process, the rest of it has all it wants."""
+        tasks = pathlib.Path(f'/proc/{daemon.process.pid}/task')
+        workers = [int(task.name) for task in tasks.iterdir() if (task / 'comm').read_text() == 'udp46-worker\n']
         hog = subprocess.Popen(['/usr/bin/python3', '-c', 'import os\nos.sched_setaffinity(0, {0})\nwhile True: pass'])
-        self.addCleanup(hog.wait)
-        self.addCleanup(hog.kill)
-        return hog
+        try:
+            for worker in workers:
+                os.sched_setscheduler(worker, os.SCHED_IDLE, os.sched_param(0))
+                os.sched_setaffinity(worker, {0})
+            yield
+        finally:
+            for worker in workers:
+                os.sched_setscheduler(worker, os.SCHED_OTHER, os.sched_param(0))
+                os.sched_setaffinity(worker, os.sched_getaffinity(0))
+            hog.kill()
+            hog.wait()
 
     def ask(self, client, data=b'ask'):
         """Sends and waits for the same to come back."""

@@ -56,7 +56,7 @@ class Drops(world.TestCase):
     def setUp(self):
         super().setUp()
         self.http = next_port()
-        self.occupied = self.udp('::1', family=socket.AF_INET6).getsockname()[1]
+        self.occupied = self.udp('::1', next_port(), socket.AF_INET6).getsockname()[1]
         self.refused = next_port()
         self.home = self.upstream(answer={b'known': b'known', b'more': BIG * b'x'}.get)
         for command in ('ip link add slow mtu 1280 type veth peer name slow-end', 'ip link set slow up',

@@ -376,11 +376,11 @@ class Failover(Relaying):
         one, two = self.home('one'), self.home('two')
         self.begin(one, two)
         self.assertEqual(self.answerer(self.client(self.port)), 'one')
-        self.starve(self.daemon)
-        for i in range(8):
-            homes = (two, one) if i % 2 == 0 else (one, two)
-            self.reload(*homes)
-            self.assertEqual(self.answerer(self.client(self.port), timeout=5).encode(), homes[0].word)
+        with self.starved(self.daemon):
+            for i in range(8):
+                homes = (two, one) if i % 2 == 0 else (one, two)
+                self.reload(*homes)
+                self.assertEqual(self.answerer(self.client(self.port), timeout=5).encode(), homes[0].word)
 
     def test_a_number_is_not_given_to_another_one_while_a_session_has_it(self):
         homes = [self.home(name) for name in ('a', 'b', 'c', 'd')]
