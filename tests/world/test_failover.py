@@ -508,6 +508,7 @@ class Drained(Relaying):
         self.drain(one.name)
         self.daemon.signal(signal.SIGHUP)
         self.daemon.wait_line('reload failed')
+        self.daemon.wait_line('upstream is drained')
         self.assertEqual(self.answerer(self.client(self.port)), 'two')
 
     def test_in_another_place_of_the_list(self):
@@ -552,6 +553,7 @@ class Afterwards(Keeping, Homes):
         self.assertEqual(self.answerer(old, b'first'), 'one')
         self.drain(one.name)
         daemon.signal(signal.SIGHUP)
+        daemon.wait_line('upstream is drained')
         daemon.wait_line('configuration reloaded')
         self.assertEqual(self.answerer(old, b'second'), 'two')
         self.parked(1)
@@ -564,6 +566,7 @@ class Afterwards(Keeping, Homes):
         self.assertEqual(self.answerer(self.client(port)), 'two')
         self.drain()
         daemon.signal(signal.SIGHUP)
+        daemon.wait_line('upstream is no longer drained')
         daemon.wait_line('configuration reloaded')
         self.assertEqual(self.answerer(self.client(port)), 'one')
 
